@@ -1,0 +1,131 @@
+"""Who asks: API keys and roles. Only a hash of a key is kept, so a stolen database opens nothing."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from threading import Lock
+
+from orchestrator.context import Context
+from orchestrator.db import keys
+from orchestrator.errors import InvalidRequest, NotFound, Unauthenticated
+from orchestrator.ids import uuid7_hex
+from orchestrator.records import ApiKey, Caller
+
+ROLES = ("user", "admin")
+_KEY_PREFIX = "vo_"
+_MEMORY_SECONDS = 1.0
+_MEMORY_SIZE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was just made: `secret` is shown this once."""
+
+    key: ApiKey
+    secret: str
+
+
+def create_key(
+    ctx: Context,
+    user_id: str,
+    *,
+    role: str = "user",
+    name: str | None = None,
+    expires_at: datetime | None = None,
+) -> NewKey:
+    """A new API key for a user.
+
+    Raises:
+        InvalidRequest: the user id or the role cannot be.
+    """
+    check_user_id(user_id)
+    if role not in ROLES:
+        raise InvalidRequest(f"role must be one of {', '.join(ROLES)}.", param="role")
+    secret = _KEY_PREFIX + secrets.token_urlsafe(32)
+    with ctx.database.statement() as connection:
+        key = keys.insert(
+            connection,
+            key_id=f"key_{uuid7_hex()}",
+            key_hash=_hash(secret),
+            prefix=secret[:10],
+            user_id=user_id,
+            role=role,
+            name=name,
+            expires_at=expires_at,
+        )
+    return NewKey(key, secret)
+
+
+def list_keys(ctx: Context, user_id: str | None = None) -> list[ApiKey]:
+    """The keys of a user, or of everybody, newest first."""
+    with ctx.database.statement() as connection:
+        return keys.page(connection, user_id)
+
+
+def revoke_key(ctx: Context, key_id: str) -> ApiKey:
+    """Make a key worthless, within a second everywhere. `key_id` is its id or its prefix.
+
+    Raises:
+        NotFound: there is no such key.
+    """
+    with ctx.database.statement() as connection:
+        key = keys.revoke(connection, key_id)
+    if key is None:
+        raise NotFound("There is no such key.")
+    return key
+
+
+def check_user_id(user_id: str) -> str:
+    """The id, if it can be one: 1 to 255 printable characters.
+
+    Raises:
+        InvalidRequest: it cannot.
+    """
+    if not 1 <= len(user_id) <= 255 or not user_id.isprintable() or user_id != user_id.strip():
+        raise InvalidRequest("user id must be 1 to 255 printable characters.", param="user_id")
+    return user_id
+
+
+class Authenticator:
+    """Turns a bearer token into a caller. Remembers an answer for a second: a revoked key dies that soon."""
+
+    def __init__(self, ctx: Context):
+        self._ctx = ctx
+        self._known: dict[str, tuple[float, Caller]] = {}
+        self._lock = Lock()
+
+    def caller(self, token: str) -> Caller:
+        """The caller with this token.
+
+        Raises:
+            Unauthenticated: the token is no key, or one that was revoked or has expired.
+        """
+        hashed = _hash(token)
+        now = time.monotonic()
+        with self._lock:
+            until, caller = self._known.get(hashed, (0.0, None))
+        if caller is not None and until > now:
+            return caller
+        with self._ctx.database.statement() as connection:
+            key = keys.valid(connection, hashed)
+            if key is not None:
+                keys.used(connection, key.id)
+        if key is None:
+            raise Unauthenticated("This API key is not valid: unknown, expired or revoked.")
+        caller = Caller(key.user_id, key.role, key.id)
+        self._remember(hashed, now + _MEMORY_SECONDS, caller)
+        return caller
+
+    def _remember(self, hashed: str, until: float, caller: Caller) -> None:
+        with self._lock:
+            if len(self._known) >= _MEMORY_SIZE:
+                self._known.clear()
+            self._known[hashed] = (until, caller)
+
+
+def _hash(secret: str) -> str:
+    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,142 @@
+"""The cache of videos, in Redis or Valkey. Everything here may fail: then it costs time, never truth.
+
+Keys are `sora:video:{id}`; values are JSON as GET shows it. A write carries the video's `seq`, and an older one never
+replaces a newer one; invalidating leaves a short-lived tombstone with that number, so that a reader who was
+slow cannot put the old state back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import redis
+import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from orchestrator.policies import cache_ttl
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+PREFIX = "sora:video:"
+_TOMBSTONE_SECONDS = 60
+
+# KEYS: the video's key. ARGV: seq, value, ttl. Values start with their seq, so that Lua need not parse the JSON.
+_PUT = """
+local old = redis.call('GET', KEYS[1])
+if old then
+  local seq = tonumber(string.match(old, '^{"seq": ?(%d+)'))
+  if seq and seq > tonumber(ARGV[1]) then return 0 end
+end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+
+log = structlog.get_logger(__name__)
+
+
+class Cache:
+    """Cache-aside for videos, and a few plain keys. Opens a connection with the first use; never raises for Redis."""
+
+    def __init__(self, url: str, *, client: redis.Redis | None = None):
+        # The library's own three retries with backoff would cost a request four seconds when Redis is away.
+        self._redis = client or redis.Redis.from_url(
+            url,
+            socket_timeout=0.2,
+            socket_connect_timeout=0.2,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=0,
+        )
+        self._put = self._redis.register_script(_PUT)
+
+    def get(self, key: str) -> Any | None:
+        """The JSON value under a key; None if there is none, or Redis is away."""
+        raw = self._try("get", lambda: self._redis.get(key))
+        return None if raw is None else json.loads(raw)
+
+    def set(self, key: str, value: Any, ttl: int | None = None) -> bool:
+        """Keep a JSON value, for `ttl` seconds if given."""
+        text = json.dumps(value)
+        return bool(self._try("set", lambda: self._redis.set(key, text, ex=ttl)))
+
+    def delete(self, key: str) -> bool:
+        """Forget a key. True if it was there."""
+        return bool(self._try("del", lambda: self._redis.delete(key)))
+
+    def exists(self, key: str) -> bool:
+        """Whether a key is there (and Redis too)."""
+        return bool(self._try("exists", lambda: self._redis.exists(key)))
+
+    def put_video(self, video: Json) -> bool:
+        """Cache a video as GET shows it, for a time by its status. False: a newer state is there, or no Redis."""
+        value = json.dumps({"seq": video["seq"], **video})
+        args = [video["seq"], value, cache_ttl(video["status"])]
+        return bool(self._try("put", lambda: self._put(keys=[PREFIX + video["id"]], args=args)))
+
+    def get_video(self, video_id: str) -> Json | None:
+        """The cached video; None if there is none (a tombstone is none)."""
+        value = self.get(PREFIX + video_id)
+        return value if isinstance(value, dict) and "id" in value else None
+
+    def invalidate_video(self, video_id: str, *, seq: int | None = None) -> bool:
+        """Forget a video; with `seq`, nothing older than that can come back for a minute."""
+        if seq is None:
+            return self.delete(PREFIX + video_id)
+        args = [seq, json.dumps({"seq": seq}), _TOMBSTONE_SECONDS]
+        return bool(self._try("put", lambda: self._put(keys=[PREFIX + video_id], args=args)))
+
+    def invalidate_videos(self, video_ids: Iterable[str]) -> int:
+        """Forget many videos in one round trip. Returns how many were there."""
+        keys = [PREFIX + video_id for video_id in video_ids]
+        return int(self._try("del", lambda: self._redis.delete(*keys)) or 0) if keys else 0
+
+    def clear_videos(self) -> int:
+        """Forget all videos, by prefix and in batches: other keys of the server are not touched. Returns how many."""
+        return int(self._try("clear", self._clear) or 0)
+
+    def _clear(self) -> int:
+        removed = 0
+        batch: list[bytes] = []
+        for key in self._redis.scan_iter(match=PREFIX + "*", count=1000):
+            batch.append(key)
+            if len(batch) == 1000:
+                removed += self._redis.unlink(*batch)
+                batch.clear()
+        return removed + (self._redis.unlink(*batch) if batch else 0)
+
+    def stats(self) -> Json:
+        """Whether Redis answers, how many videos are cached (counted up to 100,000), its hits, misses and memory."""
+        return self._try("stats", self._stats) or {"connected": False}
+
+    def _stats(self) -> Json:
+        cached = 0
+        for _ in self._redis.scan_iter(match=PREFIX + "*", count=1000):
+            cached += 1
+            if cached == 100_000:
+                break
+        info: Json = self._redis.info()
+        return {
+            "connected": True,
+            "videos": cached,
+            "hits": info.get("keyspace_hits"),
+            "misses": info.get("keyspace_misses"),
+            "memory_bytes": info.get("used_memory"),
+        }
+
+    def ping(self) -> bool:
+        """Whether Redis answers."""
+        return bool(self._try("ping", self._redis.ping))
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._redis.close()
+
+    def _try(self, what: str, call: Callable[[], T]) -> T | None:
+        try:
+            return call()
+        except redis.RedisError as error:
+            log.warning("cache_unavailable", operation=what, error=type(error).__name__)
+            return None

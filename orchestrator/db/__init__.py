@@ -1,0 +1,1 @@
+"""PostgreSQL. SQLAlchemy lives in this package and nowhere else."""

@@ -1,0 +1,82 @@
+"""The pool of connections, and what a fault of PostgreSQL means to the rest of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection as Connection
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from orchestrator.errors import DependencyDown
+
+# Every statement of the program is short: what runs longer than this is stuck, and a stuck one would hold a worker's thread.
+_SESSION = (
+    "-c statement_timeout=15000 -c lock_timeout=5000 "
+    "-c idle_in_transaction_session_timeout=15000 -c timezone=UTC"
+)
+
+
+class Database:
+    """A pool that opens with the first use. `url` is a libpq URL (`postgresql://…`), TCP or socket."""
+
+    def __init__(self, url: str, *, pool_size: int = 10, application: str = "orchestrator"):
+        self._engine: Engine = create_engine(
+            make_url(url).set(drivername="postgresql+psycopg2"),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_pre_ping=True,
+            pool_use_lifo=True,
+            connect_args={
+                "connect_timeout": 5,
+                "application_name": application,
+                "options": _SESSION,
+                "keepalives_idle": 30,
+            },
+        )
+        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Several statements, all or nothing. Never keep one open across a network call.
+
+        Raises:
+            DependencyDown: PostgreSQL does not answer.
+        """
+        with _explained(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def statement(self) -> Iterator[Connection]:
+        """Statements that each stand for themselves: spares BEGIN and COMMIT.
+
+        Raises:
+            DependencyDown: PostgreSQL does not answer.
+        """
+        with _explained(), self._autocommit.connect() as connection:
+            yield connection
+
+    def check(self) -> None:
+        """One round trip. Raises DependencyDown if it fails."""
+        with self.statement() as connection:
+            connection.execute(text("select 1"))
+
+    def close(self) -> None:
+        """Close the idle connections; a later use opens new ones."""
+        self._engine.dispose()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise DependencyDown("The database does not answer. Nothing was changed.") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise DependencyDown("The database does not answer. Nothing was changed.") from error
+        raise

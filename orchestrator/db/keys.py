@@ -1,0 +1,91 @@
+"""`api_keys`: only hashes are kept."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from orchestrator.db.tables import api_keys
+from orchestrator.records import ApiKey
+
+_COLUMNS = "id, prefix, user_id, role, name, created_at, expires_at, revoked_at, last_used_at"
+_RESULT = tuple(api_keys.columns[name.strip()] for name in _COLUMNS.split(","))
+
+
+def insert(
+    connection: Connection,
+    *,
+    key_id: str,
+    key_hash: str,
+    prefix: str,
+    user_id: str,
+    role: str,
+    name: str | None,
+    expires_at: datetime | None,
+) -> ApiKey:
+    """Write a new key."""
+    row = connection.execute(
+        text(
+            "insert into api_keys (id, key_hash, prefix, user_id, role, name, expires_at) "
+            "values (:id, :hash, :prefix, :user_id, :role, :name, :expires_at) "
+            f"returning {_COLUMNS}"
+        ).columns(*_RESULT),
+        {
+            "id": key_id,
+            "hash": key_hash,
+            "prefix": prefix,
+            "user_id": user_id,
+            "role": role,
+            "name": name,
+            "expires_at": expires_at,
+        },
+    ).one()
+    return ApiKey(*row)
+
+
+def valid(connection: Connection, key_hash: str) -> ApiKey | None:
+    """The key with this hash, if it counts now."""
+    row = connection.execute(
+        text(
+            f"select {_COLUMNS} from api_keys where key_hash = :hash and revoked_at is null "  # noqa: S608
+            "and (expires_at is null or expires_at > now())"
+        ).columns(*_RESULT),
+        {"hash": key_hash},
+    ).one_or_none()
+    return None if row is None else ApiKey(*row)
+
+
+def used(connection: Connection, key_id: str) -> None:
+    """Note the use of a key: to the minute, so that a busy key costs one write a minute."""
+    connection.execute(
+        text(
+            "update api_keys set last_used_at = date_trunc('minute', now()) "
+            "where id = :id and (last_used_at is null or last_used_at < date_trunc('minute', now()))"
+        ),
+        {"id": key_id},
+    )
+
+
+def page(connection: Connection, user_id: str | None) -> list[ApiKey]:
+    """The keys of a user (None: of everybody), newest first."""
+    rows = connection.execute(
+        text(
+            f"select {_COLUMNS} from api_keys "  # noqa: S608 - only column names are interpolated
+            "where cast(:user_id as text) is null or user_id = :user_id order by created_at desc, id desc limit 1000"
+        ).columns(*_RESULT),
+        {"user_id": user_id},
+    )
+    return [ApiKey(*row) for row in rows]
+
+
+def revoke(connection: Connection, key_id: str) -> ApiKey | None:
+    """Make a key worthless, found by its id or its prefix. None: no such key. A second revocation changes nothing."""
+    row = connection.execute(
+        text(
+            "update api_keys set revoked_at = coalesce(revoked_at, now()) where id = :id or prefix = :id "
+            f"returning {_COLUMNS}"
+        ).columns(*_RESULT),
+        {"id": key_id},
+    ).one_or_none()
+    return None if row is None else ApiKey(*row)

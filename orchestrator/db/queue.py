@@ -1,0 +1,221 @@
+"""The backlog and everything that is due: admit, ring, rescue. The truth that the broker only hints at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+_LOCK = 7_236_002
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A video whose step is due and that was just marked as rung."""
+
+    id: str
+    step: str
+    kind: str
+    provider: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one provider's account has on its hands."""
+
+    open_attempts: int
+    admitted: int
+
+    @property
+    def used(self) -> int:
+        """Slots taken: open attempts and fresh admissions."""
+        return self.open_attempts + self.admitted
+
+
+def lock_dispatch(connection: Connection) -> bool:
+    """Whether this transaction may admit; another one is at it otherwise, and will do."""
+    return bool(connection.scalar(text("select pg_try_advisory_xact_lock(:key)"), {"key": _LOCK}))
+
+
+def backlogs(connection: Connection) -> list[tuple[str, str]]:
+    """The (provider, account) pairs that have videos waiting for a slot: a skip scan, one index probe each."""
+    rows = connection.execute(
+        text(
+            """
+            with recursive t as (
+              (select provider, account from videos where status = 'queued' and admitted_at is null
+               order by provider, account limit 1)
+              union all
+              select n.provider, n.account from t cross join lateral (
+                select v.provider, v.account from videos v where v.status = 'queued' and v.admitted_at is null
+                  and (v.provider, v.account) > (t.provider, t.account) order by v.provider, v.account limit 1) n)
+            select provider, account from t
+            """
+        )
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def load(connection: Connection, provider: str, account: str) -> Load:
+    """Count the slots in use at one account."""
+    row = connection.execute(
+        text(
+            """
+            select (select count(*) from attempts where provider = :provider and account = :account
+                      and ended_at is null),
+                   (select count(*) from videos v where v.provider = :provider and v.account = :account
+                      and v.status = 'queued' and v.admitted_at is not null
+                      and not exists (select 1 from attempts a where a.video_id = v.id and a.ended_at is null))
+            """
+        ),
+        {"provider": provider, "account": account},
+    ).one()
+    return Load(row[0], row[1])
+
+
+def admit(connection: Connection, provider: str, account: str, slots: int) -> list[Due]:
+    """Give up to `slots` waiting videos their slot, and mark them as rung.
+
+    The next slot goes to the user with the least in flight per weight; within a user by rank. The candidates are
+    found by a skip scan over the users and a few index probes each, so a backlog of one user costs the others
+    nothing. Window functions rule out SKIP LOCKED: hence `lock_dispatch`, and the compare-and-set here.
+    """
+    if slots <= 0:
+        return []
+    rows = connection.execute(
+        text(_ADMIT), {"provider": provider, "account": account, "slots": slots}
+    )
+    return [Due(row[0], "submit", row[1], provider, account) for row in rows]
+
+
+_ADMIT = """
+with recursive t as (
+  (select user_id from videos where provider = :provider and account = :account and status = 'queued'
+     and admitted_at is null order by user_id limit 1)
+  union all
+  select (select v.user_id from videos v where v.provider = :provider and v.account = :account
+            and v.status = 'queued' and v.admitted_at is null and v.user_id > t.user_id
+          order by v.user_id limit 1)
+  from t where t.user_id is not null),
+f as (
+  select user_id, count(*) as n from (
+    select v.user_id from attempts a join videos v on v.id = a.video_id where a.ended_at is null
+    union all
+    select v.user_id from videos v where v.status = 'queued' and v.admitted_at is not null
+      and not exists (select 1 from attempts a where a.video_id = v.id and a.ended_at is null)) o
+  group by user_id),
+candidates as (
+  select w.id, coalesce(f.n, 0) + w.place as position, q.max_in_flight,
+    (coalesce(f.n, 0) + w.place) / coalesce(q.weight, 1)::float as turn, w.rank_at
+  from t left join user_quotas q on q.user_id = t.user_id left join f on f.user_id = t.user_id
+  cross join lateral (
+    select v.id, v.rank_at, row_number() over (order by v.rank_at, v.id) as place
+    from (select id, rank_at from videos where provider = :provider and account = :account and status = 'queued'
+            and admitted_at is null and user_id = t.user_id and due_at <= now()
+          order by rank_at, id limit :slots) v) w
+  where t.user_id is not null),
+chosen as (
+  select id from candidates where position <= coalesce(max_in_flight, position)
+  order by turn, rank_at, id limit :slots)
+update videos v set admitted_at = now(), rung_at = now() from chosen c
+where v.id = c.id and v.status = 'queued' and v.admitted_at is null
+returning v.id, v.kind
+"""
+
+
+def ring_due(connection: Connection, *, again: float, limit: int) -> list[Due]:
+    """Mark due videos as rung and return them: those never rung, or not for `again` seconds.
+
+    `due_at` stays: a ring is a hint that may be lost.
+    """
+    rows = connection.execute(
+        text(
+            """
+            update videos v set rung_at = now() from (
+              select id from videos
+              where due_at <= now() and due_at is not null and (step <> 'submit' or admitted_at is not null)
+                and (lease_until is null or lease_until < now())
+                and (rung_at is null or rung_at < now() - make_interval(secs => :again) or rung_at < due_at)
+              order by due_at limit :limit for update skip locked) d
+            where v.id = d.id
+            returning v.id, v.step, v.kind, v.provider, v.account
+            """
+        ),
+        {"again": again, "limit": limit},
+    )
+    return [Due(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class DueAttempt:
+    """An attempt that wants a look and was just marked as rung."""
+
+    video_id: str
+    n: int
+    state: str
+    provider: str
+    account: str
+
+
+def ring_due_attempts(connection: Connection, *, again: float, limit: int) -> list[DueAttempt]:
+    """Mark due attempts (unknown, abandoned, detached) as rung and return them."""
+    rows = connection.execute(
+        text(
+            """
+            update attempts a set rung_at = now() from (
+              select video_id, n from attempts
+              where due_at <= now() and (lease_until is null or lease_until < now())
+                and (rung_at is null or rung_at < now() - make_interval(secs => :again) or rung_at < due_at)
+              order by due_at limit :limit for update skip locked) d
+            where a.video_id = d.video_id and a.n = d.n
+            returning a.video_id, a.n, a.state, a.provider, a.account
+            """
+        ),
+        {"again": again, "limit": limit},
+    )
+    return [DueAttempt(*row) for row in rows]
+
+
+def expired_submits(connection: Connection, *, limit: int) -> list[tuple[str, int]]:
+    """Attempts whose caller died in the middle: still `sent`, lease run out. As (video id, n)."""
+    rows = connection.execute(
+        text(
+            "select video_id, n from attempts where state = 'sent' and lease_until < now() "
+            "order by lease_until limit :limit"
+        ),
+        {"limit": limit},
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def overdue_starts(connection: Connection, *, timeout: float, limit: int) -> list[str]:
+    """Queued videos that should have started long ago, by id. Nobody is at work on them."""
+    rows = connection.execute(
+        text(
+            """
+            select id from videos where status = 'queued'
+              and created_at < now() - make_interval(secs => :timeout)
+              and coalesce(run_at, created_at) < now() - make_interval(secs => :timeout)
+              and lease_token is null and hold_reason is null
+            order by created_at limit :limit
+            """
+        ),
+        {"timeout": timeout, "limit": limit},
+    )
+    return list(rows.scalars())
+
+
+def renew(connection: Connection, tokens: Sequence[str], *, seconds: float) -> int:
+    """Prolong every lease that carries one of these tokens. Returns how many rows still did."""
+    renewed = 0
+    for table in ("videos", "attempts"):
+        renewed += connection.execute(
+            text(
+                f"update {table} set lease_until = now() + make_interval(secs => :seconds) "  # noqa: S608
+                "where lease_token = any(:tokens)"
+            ),
+            {"tokens": list(tokens), "seconds": seconds},
+        ).rowcount
+    return renewed

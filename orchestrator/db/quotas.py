@@ -1,0 +1,184 @@
+"""`user_quotas`: reserve, settle, read, change. A month that is over counts as not used, before anybody resets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from orchestrator.lifecycle import QuotaState
+from orchestrator.policies import default_videos_limit
+from orchestrator.records import Quota, Video
+
+_NEXT_MONTH = "((date_trunc('month', now() at time zone 'UTC') + interval '1 month') at time zone 'UTC')"
+_COLUMNS = (
+    "user_id, case when now() >= reset_at then 0 else videos_created end, videos_limit, "
+    f"case when now() >= reset_at then {_NEXT_MONTH} else reset_at end, created_at, updated_at, "
+    "case when now() >= reset_at then now() else period_started_at end, weight, max_in_flight, "
+    "case when now() >= reset_at then 0 else cost_used end, cost_limit"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """So many videos at that cost (US dollars, together), for one user."""
+
+    user_id: str
+    videos: int
+    cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """A granted reservation and what its videos must remember of it."""
+
+    user_id: str
+    period_started_at: datetime
+    max_in_flight: int | None
+
+
+def reserve(connection: Connection, wanted: Sequence[Wanted]) -> dict[str, Reserved]:
+    """Reserve for several users at once, each wholly or not at all; users that are missing in the answer were refused.
+
+    One guarded UPDATE with the monthly reset folded in. Rows are locked in the order of their user, so that two
+    batches cannot wait for each other.
+    """
+    granted = _reserve(connection, wanted)
+    strangers = [want for want in wanted if want.user_id not in granted]
+    if strangers and _welcome(connection, strangers):
+        granted |= _reserve(connection, strangers)
+    return granted
+
+
+def _reserve(connection: Connection, wanted: Sequence[Wanted]) -> dict[str, Reserved]:
+    rows = connection.execute(
+        text(
+            f"""
+            with want as (select * from jsonb_to_recordset(cast(:wanted as jsonb))
+                            as w(user_id text, videos integer, cost numeric)),
+            held as (select q.user_id, now() >= q.reset_at as over, w.videos, w.cost from user_quotas q join want w
+                       on w.user_id = q.user_id collate "C" order by q.user_id for update of q)
+            update user_quotas q set
+              videos_created = case when h.over then 0 else q.videos_created end + h.videos,
+              cost_used = case when h.over then 0 else q.cost_used end + h.cost,
+              period_started_at = case when h.over then now() else q.period_started_at end,
+              reset_at = case when h.over then {_NEXT_MONTH} else q.reset_at end,
+              updated_at = now()
+            from held h where q.user_id = h.user_id
+              and case when h.over then 0 else q.videos_created end + h.videos <= q.videos_limit
+              and (q.cost_limit is null
+                   or case when h.over then 0 else q.cost_used end + h.cost <= q.cost_limit)
+            returning q.user_id, q.period_started_at, q.max_in_flight
+            """  # noqa: S608 - no value is interpolated
+        ),
+        {
+            "wanted": json.dumps(
+                [{"user_id": w.user_id, "videos": w.videos, "cost": str(w.cost)} for w in wanted]
+            )
+        },
+    )
+    return {row[0]: Reserved(*row) for row in rows}
+
+
+def _welcome(connection: Connection, strangers: Sequence[Wanted]) -> bool:
+    """Give users that we have never seen their row. True if there was any."""
+    result = connection.execute(
+        text(
+            f"""
+            insert into user_quotas (user_id, videos_limit, reset_at)
+            select u.user_id, u.videos_limit, {_NEXT_MONTH}
+            from jsonb_to_recordset(cast(:users as jsonb)) as u(user_id text, videos_limit integer)
+            order by u.user_id on conflict (user_id) do nothing
+            """  # noqa: S608 - no value is interpolated
+        ),
+        {
+            "users": json.dumps(
+                [
+                    {"user_id": s.user_id, "videos_limit": default_videos_limit(s.user_id)}
+                    for s in strangers
+                ]
+            )
+        },
+    )
+    return result.rowcount > 0
+
+
+def settle(connection: Connection, video: Video) -> None:
+    """Turn a video's reservation into what it came to: call once, when its quota_state has just left `reserved`."""
+    connection.execute(
+        text(
+            "update user_quotas set videos_created = videos_created - :back, "
+            "cost_used = cost_used - :estimated + :actual, updated_at = now() "
+            "where user_id = :user_id and period_started_at = :period"
+        ),
+        {
+            "user_id": video.user_id,
+            "period": video.quota_period,
+            "back": int(video.quota_state == QuotaState.RELEASED),
+            "estimated": video.cost_estimated,
+            "actual": video.cost_actual,
+        },
+    )
+
+
+def charge(connection: Connection, video: Video, cost: Decimal) -> None:
+    """Book what a provider charged after the video's reservation was settled."""
+    connection.execute(
+        text(
+            "update user_quotas set cost_used = cost_used + :cost, updated_at = now() "
+            "where user_id = :user_id and period_started_at = :period"
+        ),
+        {"user_id": video.user_id, "period": video.quota_period, "cost": cost},
+    )
+
+
+def get(connection: Connection, user_id: str) -> Quota | None:
+    """The user's quota as of now; None for a user that never asked for anything."""
+    row = connection.execute(
+        text(f"select {_COLUMNS} from user_quotas where user_id = :user_id"),  # noqa: S608
+        {"user_id": user_id},
+    ).one_or_none()
+    return None if row is None else Quota(*row)
+
+
+def ensure(connection: Connection, user_id: str) -> Quota:
+    """The user's quota as of now, with the defaults if there was none."""
+    quota = get(connection, user_id)
+    if quota is None:
+        _welcome(connection, [Wanted(user_id, 0, Decimal(0))])
+        quota = get(connection, user_id)
+    if quota is None:
+        raise RuntimeError("a quota that was just written cannot be read")
+    return quota
+
+
+def change(connection: Connection, user_id: str, values: Mapping[str, Any]) -> Quota:
+    """Set limits of a user: videos_limit, cost_limit, max_in_flight, weight; creates the row."""
+    allowed = {"videos_limit", "cost_limit", "max_in_flight", "weight"}
+    if not set(values) <= allowed:
+        raise KeyError(sorted(set(values) - allowed))
+    ensure(connection, user_id)
+    sets = ", ".join(f"{name} = :{name}" for name in sorted(values))
+    connection.execute(
+        text(f"update user_quotas set {sets}, updated_at = now() where user_id = :user_id"),  # noqa: S608
+        {**values, "user_id": user_id},
+    )
+    return ensure(connection, user_id)
+
+
+def reset(connection: Connection, user_id: str) -> Quota:
+    """Start the user's month anew, now. Videos of the old period give nothing back to the new one."""
+    ensure(connection, user_id)
+    connection.execute(
+        text(
+            f"update user_quotas set videos_created = 0, cost_used = 0, reset_at = {_NEXT_MONTH}, "  # noqa: S608
+            "period_started_at = clock_timestamp(), updated_at = now() where user_id = :user_id"
+        ),
+        {"user_id": user_id},
+    )
+    return ensure(connection, user_id)

@@ -1,0 +1,82 @@
+"""Applies schema.sql: as often as one likes, from several processes at once."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from sqlalchemy import Connection, text
+
+from orchestrator.db.engine import Database
+from orchestrator.db.tables import metadata
+from orchestrator.errors import ConfigurationError
+from orchestrator.policies import default_videos_limit
+
+VERSION = 1
+_LOCK = 7_236_001
+_SEEDED = ("admin", "anonymous")
+
+
+def script() -> str:
+    """The text of schema.sql: inside the package when installed from a wheel, at the root of a checkout."""
+    packaged = files("orchestrator") / "schema.sql"
+    if packaged.is_file():
+        return packaged.read_text(encoding="utf-8")
+    return (Path(__file__).parents[2] / "schema.sql").read_text(encoding="utf-8")
+
+
+def migrate(database: Database) -> list[str]:
+    """Apply the schema, verify every table, seed the default quotas. Returns the names of the tables.
+
+    Raises:
+        ConfigurationError: a table or column is missing although the script ran.
+        DependencyDown: PostgreSQL does not answer.
+    """
+    with database.transaction() as connection:
+        # Two releases may migrate at the same moment; the second waits and finds everything done.
+        connection.execute(text("set local lock_timeout = 0"))
+        connection.execute(text("set local statement_timeout = 0"))
+        connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        with connection.connection.cursor() as cursor:
+            cursor.execute(script())
+        _seed(connection)
+        missing = _missing(connection)
+    if missing:
+        raise ConfigurationError(f"The schema is incomplete: {', '.join(missing)} is missing.")
+    return sorted(metadata.tables)
+
+
+def version(database: Database) -> int | None:
+    """The schema version of the database; None when it was never migrated."""
+    with database.statement() as connection:
+        if connection.scalar(text("select to_regclass('schema_version')")) is None:
+            return None
+        return connection.scalar(text("select max(version) from schema_version"))
+
+
+def _missing(connection: Connection) -> list[str]:
+    rows = connection.execute(
+        text(
+            "select table_name || '.' || column_name from information_schema.columns "
+            "where table_schema = current_schema()"
+        )
+    )
+    present = set(rows.scalars())
+    return sorted(
+        f"{table.name}.{column.name}"
+        for table in metadata.tables.values()
+        for column in table.columns
+        if f"{table.name}.{column.name}" not in present
+    )
+
+
+def _seed(connection: Connection) -> None:
+    for user_id in _SEEDED:
+        connection.execute(
+            text(
+                "insert into user_quotas (user_id, videos_limit, reset_at) values (:user_id, :limit, "
+                "(date_trunc('month', now() at time zone 'UTC') + interval '1 month') at time zone 'UTC') "
+                "on conflict (user_id) do nothing"
+            ),
+            {"user_id": user_id, "limit": default_videos_limit(user_id)},
+        )

@@ -1,0 +1,164 @@
+"""The write path of a submission: idempotency keys, videos and their first events, any number in one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from orchestrator.db.rows import VIDEO, to_videos, video_query
+from orchestrator.records import Video
+
+# What a new video brings; everything else has a default or is decided here.
+_GIVEN = {
+    "id": "text",
+    "user_id": "text",
+    "model": "text",
+    "prompt": "text",
+    "size": "text",
+    "seconds": "text",
+    "quality": "text",
+    "remixed_from_video_id": "text",
+    "metadata": "jsonb",
+    "kind": "text",
+    "provider": "text",
+    "account": "text",
+    "run_at": "timestamptz",
+    "priority": "smallint",
+    "fingerprint": "text",
+    "api_key_id": "text",
+    "retry_of": "text",
+    "cost_estimated": "numeric",
+    "quota_period": "timestamptz",
+    "webhook_url": "text",
+    "input_key": "text",
+    "input_sha256": "text",
+    "input_bytes": "bigint",
+    "input_type": "text",
+}
+_NAMES = ", ".join(_GIVEN)
+_TYPES = ", ".join(f"{name} {kind}" for name, kind in _GIVEN.items())
+_SOURCES = ", ".join(f"g.{name}" for name in _GIVEN)
+
+_INSERT = f"""
+with given as (select * from jsonb_to_recordset(cast(:rows as jsonb))
+                 as g({_TYPES}, admit boolean, events jsonb)),
+v as (
+  insert into videos ({_NAMES}, step, due_at, admitted_at, rung_at, rank_at, seq)
+  select {_SOURCES}, 'submit', coalesce(g.run_at, now()), case when g.admit then now() end,
+    case when g.admit then now() end, now() - g.priority * interval '10 minutes', jsonb_array_length(g.events)
+  from given g returning *),
+told as (
+  insert into video_events (video_id, event_type, event_data, seq, user_id)
+  select g.id, e.value ->> 'type', e.value -> 'data', e.place, g.user_id
+  from given g, jsonb_array_elements(g.events) with ordinality e(value, place))
+select {VIDEO} from v
+"""  # noqa: S608 - only names from above are interpolated
+
+
+def insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[str, Video]:
+    """Write new videos with their first events; by id.
+
+    Each row has the columns of a new video, `admit` (it starts at once) and `events` ([{type, data}]).
+    """
+    if unknown := {name for row in rows for name in row} - _GIVEN.keys() - {"admit", "events"}:
+        raise KeyError(sorted(unknown))
+    result = connection.execute(
+        video_query(_INSERT), {"rows": json.dumps([dict(row) for row in rows], default=str)}
+    )
+    return {video.id: video for video in to_videos(result)}
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What an Idempotency-Key has led to."""
+
+    fingerprint: str
+    status_code: int
+    video_ids: tuple[str, ...]
+
+
+def claim_key(
+    connection: Connection,
+    *,
+    user_id: str,
+    route: str,
+    key: str,
+    fingerprint: str,
+    status_code: int,
+    video_ids: Sequence[str],
+) -> Remembered | None:
+    """Take an Idempotency-Key for these videos. None: it is ours now; else: what it was used for before.
+
+    Waits for a transaction that is just taking the same key, and so sees its outcome.
+    """
+    taken = connection.scalar(
+        text(
+            "insert into idempotency_keys (user_id, route, key, fingerprint, status_code, video_ids) "
+            "values (:user_id, :route, :key, :fingerprint, :status_code, :video_ids) "
+            "on conflict do nothing returning true"
+        ),
+        {
+            "user_id": user_id,
+            "route": route,
+            "key": key,
+            "fingerprint": fingerprint,
+            "status_code": status_code,
+            "video_ids": list(video_ids),
+        },
+    )
+    if taken:
+        return None
+    row = connection.execute(
+        text(
+            "select fingerprint, status_code, video_ids from idempotency_keys "
+            "where user_id = :user_id and route = :route and key = :key"
+        ),
+        {"user_id": user_id, "route": route, "key": key},
+    ).one()
+    return Remembered(row[0], row[1], tuple(row[2]))
+
+
+def free_key(connection: Connection, *, user_id: str, route: str, key: str) -> None:
+    """Give an Idempotency-Key back: what was asked for with it was refused."""
+    connection.execute(
+        text(
+            "delete from idempotency_keys where user_id = :user_id and route = :route and key = :key"
+        ),
+        {"user_id": user_id, "route": route, "key": key},
+    )
+
+
+def live_retry(connection: Connection, video_id: str) -> bool:
+    """Whether a retry of this video is under way; waits for one that is just being written."""
+    connection.execute(text("select 1 from videos where id = :id for update"), {"id": video_id})
+    return bool(
+        connection.scalar(
+            text(
+                "select exists (select 1 from videos where retry_of = :id and status in ('queued', 'in_progress'))"
+            ),
+            {"id": video_id},
+        )
+    )
+
+
+def room(connection: Connection, provider: str, account: str, *, ahead: int) -> bool:
+    """Whether a video may start without waiting for the sweep: nobody waits, the provider is not paused, and
+    fewer than `ahead` admitted videos have not been picked up yet."""
+    return bool(
+        connection.scalar(
+            text(
+                "select not exists (select 1 from videos where provider = :provider and account = :account "
+                "    and status = 'queued' and admitted_at is null and due_at <= now()) "
+                "  and not exists (select 1 from providers where name = :provider and account = :account "
+                "    and paused_until > now()) "
+                "  and (select count(*) from (select 1 from videos where provider = :provider "
+                "    and account = :account and status = 'queued' and admitted_at is not null "
+                "    limit :ahead) a) < :ahead"
+            ),
+            {"provider": provider, "account": account, "ahead": ahead},
+        )
+    )

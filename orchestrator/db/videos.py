@@ -1,0 +1,148 @@
+"""Reads of `videos`, and the small writes that change nothing of a video's life."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, and_, desc, or_, select, text, update
+
+from orchestrator.db.rows import to_videos
+from orchestrator.db.tables import videos
+from orchestrator.lifecycle import Status
+from orchestrator.records import Video
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which of a user's videos. None: whatever; deleted ones only when asked for by status."""
+
+    status: tuple[str, ...] = ()
+    model: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    q: str | None = None
+    archived: bool | None = False
+
+
+def get(connection: Connection, video_id: str) -> Video | None:
+    """One video by its id, whoever's it is."""
+    row = connection.execute(select(videos).where(videos.c.id == video_id)).one_or_none()
+    return None if row is None else Video(*row)
+
+
+def lock(connection: Connection, video_id: str) -> Video | None:
+    """One video, locked until the transaction ends: what is decided from it stays true."""
+    row = connection.execute(
+        select(videos).where(videos.c.id == video_id).with_for_update()
+    ).one_or_none()
+    return None if row is None else Video(*row)
+
+
+def get_many(connection: Connection, video_ids: Sequence[str]) -> dict[str, Video]:
+    """Videos by their ids; those that do not exist are missing."""
+    rows = connection.execute(select(videos).where(videos.c.id.in_(video_ids)))
+    return {video.id: video for video in to_videos(rows)}
+
+
+def page(
+    connection: Connection,
+    user_id: str | None,
+    filters: Filters,
+    *,
+    limit: int,
+    after: tuple[datetime, str] | None = None,
+    ascending: bool = False,
+) -> list[Video]:
+    """Videos in the order of their creation (newest first), `limit` at most, behind the key `after` (created_at, id).
+
+    Args:
+        user_id: None means everybody's.
+    """
+    key = (videos.c.created_at, videos.c.id)
+    query = select(videos).where(*_conditions(user_id, filters)).limit(limit)
+    query = query.order_by(*key) if ascending else query.order_by(*(desc(column) for column in key))
+    if after is not None:
+        created, ident = after
+        beyond = (
+            or_(key[0] > created, and_(key[0] == created, key[1] > ident))
+            if ascending
+            else or_(key[0] < created, and_(key[0] == created, key[1] < ident))
+        )
+        bound = key[0] >= created if ascending else key[0] <= created
+        query = query.where(bound, beyond)
+    return to_videos(connection.execute(query))
+
+
+def _conditions(user_id: str | None, filters: Filters) -> list[Any]:
+    conditions: list[Any] = []
+    if user_id is not None:
+        conditions.append(videos.c.user_id == user_id)
+    if filters.status:
+        conditions.append(videos.c.status.in_(filters.status))
+    else:
+        conditions.append(videos.c.status != Status.DELETED)
+    if filters.model is not None:
+        conditions.append(videos.c.model == filters.model)
+    if filters.created_after is not None:
+        conditions.append(videos.c.created_at > filters.created_after)
+    if filters.created_before is not None:
+        conditions.append(videos.c.created_at < filters.created_before)
+    if filters.q:
+        conditions.append(videos.c.prompt.icontains(filters.q, autoescape=True))
+    if filters.archived is not None:
+        archived = videos.c.archived_at
+        conditions.append(archived.is_not(None) if filters.archived else archived.is_(None))
+    return conditions
+
+
+def pending(connection: Connection, *, limit: int) -> list[Video]:
+    """What is not finished yet, oldest first."""
+    query = (
+        select(videos)
+        .where(videos.c.step.is_not(None))
+        .order_by(videos.c.created_at, videos.c.id)
+        .limit(limit)
+    )
+    return to_videos(connection.execute(query))
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How many videos a user has, by what they are, and what was spent (US dollars)."""
+
+    total: int
+    queued: int
+    in_progress: int
+    completed: int
+    failed: int
+    cancelled: int
+    archived: int
+    spend: Decimal
+
+
+def stats(connection: Connection, user_id: str | None) -> Stats:
+    """Counts and spend of a user (None: of everybody). Deleted videos count in the spend only."""
+    row = connection.execute(
+        text(
+            "select count(*) filter (where status <> 'deleted'), count(*) filter (where status = 'queued'), "
+            "count(*) filter (where status = 'in_progress'), count(*) filter (where status = 'completed'), "
+            "count(*) filter (where status = 'failed'), count(*) filter (where status = 'cancelled'), "
+            "count(*) filter (where archived_at is not null and status <> 'deleted'), coalesce(sum(cost_actual), 0) "
+            "from videos where cast(:user_id as text) is null or user_id = :user_id"
+        ),
+        {"user_id": user_id},
+    ).one()
+    return Stats(*row)
+
+
+def fetched(connection: Connection, video_id: str) -> None:
+    """Remember that its owner has seen it: from then on an equal create is a new wish, not a retry."""
+    connection.execute(
+        update(videos)
+        .where(videos.c.id == video_id, videos.c.first_fetched_at.is_(None))
+        .values(first_fetched_at=text("now()"))
+    )

@@ -1,0 +1,27 @@
+"""Ids: time-ordered (UUID version 7), URL-safe, prefixed with what they name."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+_VIDEO_ID = re.compile(r"video_[0-9a-f]{32}\Z")
+
+
+def uuid7_hex() -> str:
+    """32 hex digits of a version 7 UUID: 48 bits of Unix milliseconds, the rest random (RFC 9562)."""
+    value = int.from_bytes(os.urandom(10), "big")
+    high = (time.time_ns() // 1_000_000) << 16 | 0x7000 | value >> 68
+    low = 0x8000_0000_0000_0000 | value & 0x3FFF_FFFF_FFFF_FFFF
+    return f"{high & (1 << 64) - 1:016x}{low:016x}"
+
+
+def new_video_id() -> str:
+    """A fresh `video_<uuidv7 hex>`."""
+    return f"video_{uuid7_hex()}"
+
+
+def is_video_id(text: str) -> bool:
+    """Whether this could be an id of ours; spares the database what cannot."""
+    return _VIDEO_ID.match(text) is not None

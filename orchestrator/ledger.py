@@ -1,0 +1,186 @@
+"""The one write path of submissions: any number of them, of any users, in one transaction.
+
+One that is refused does not disturb its neighbours: its key is freed, nothing of it is reserved or written.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from orchestrator import views
+from orchestrator.catalog import Catalog
+from orchestrator.db import quotas, submissions, videos
+from orchestrator.db.engine import Connection
+from orchestrator.db.quotas import Reserved, Wanted
+from orchestrator.errors import Conflict, IdempotencyKeyReused, OrchestratorError, QuotaExceeded
+from orchestrator.records import Video
+
+# How far the broker may run ahead of the workers. What is more waits in PostgreSQL, where it can be dealt out fairly.
+AHEAD = 500
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A caller's key, and the route in whose scope it counts."""
+
+    value: str
+    route: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A checked submission: the columns of its video, `events` among them."""
+
+    row: Mapping[str, Any]
+    cost: Decimal
+    key: IdempotencyKey | None = None
+
+    @property
+    def user_id(self) -> str:
+        """Who asks and pays."""
+        return str(self.row["user_id"])
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The video of a wish; `replayed` if an earlier one had its key. None: that video was removed since."""
+
+    video: Video | None
+    replayed: bool = False
+
+
+Outcome = Written | OrchestratorError
+
+
+def write(catalog: Catalog, connection: Connection, wishes: Sequence[Wish]) -> list[Outcome]:
+    """Write these wishes; the outcomes are in the same order. Counts only once the transaction is committed."""
+    outcomes: dict[int, Outcome] = _settled_by_key(connection, wishes)
+    outcomes |= _refused_retries(connection, wishes, outcomes)
+    fresh = [place for place in range(len(wishes)) if place not in outcomes]
+    grants = _reserve(connection, {place: wishes[place] for place in fresh})
+    for place in fresh:
+        if place not in grants:
+            outcomes[place] = _refusal(connection, wishes[place])
+    chosen = [place for place in fresh if place in grants]
+    rows = [_row(wishes[place], grants[place]) for place in chosen]
+    _admit(catalog, connection, rows, [grants[place] for place in chosen])
+    written = submissions.insert(connection, rows) if rows else {}
+    for place, row in zip(chosen, rows, strict=True):
+        outcomes[place] = Written(written[row["id"]])
+    return [outcomes[place] for place in range(len(wishes))]
+
+
+def _settled_by_key(connection: Connection, wishes: Sequence[Wish]) -> dict[int, Outcome]:
+    """Take the keys of the wishes; what an earlier submission has settled is answered here."""
+    outcomes: dict[int, Outcome] = {}
+    for place, wish in enumerate(wishes):
+        if wish.key is None:
+            continue
+        before = submissions.claim_key(
+            connection,
+            user_id=wish.user_id,
+            route=wish.key.route,
+            key=wish.key.value,
+            fingerprint=wish.row["fingerprint"],
+            status_code=202,
+            video_ids=[wish.row["id"]],
+        )
+        if before is None:
+            continue
+        if before.fingerprint != wish.row["fingerprint"]:
+            outcomes[place] = IdempotencyKeyReused()
+        else:
+            outcomes[place] = Written(videos.get(connection, before.video_ids[0]), replayed=True)
+    return outcomes
+
+
+def _refused_retries(
+    connection: Connection, wishes: Sequence[Wish], settled: Mapping[int, Outcome]
+) -> dict[int, Outcome]:
+    """Of the retries among the wishes, those whose video has a live one already: two would be paid for."""
+    refused: dict[int, Outcome] = {}
+    taken: set[str] = set()
+    for place, wish in enumerate(wishes):
+        source = wish.row.get("retry_of")
+        if source is None or place in settled:
+            continue
+        if source in taken or submissions.live_retry(connection, source):
+            _free_key(connection, wish)
+            refused[place] = Conflict(
+                "A retry of this video is under way already.", code="retry_exists"
+            )
+        taken.add(source)
+    return refused
+
+
+def _free_key(connection: Connection, wish: Wish) -> None:
+    """A refused request leaves its key to the next try."""
+    if wish.key is not None:
+        submissions.free_key(
+            connection, user_id=wish.user_id, route=wish.key.route, key=wish.key.value
+        )
+
+
+def _reserve(connection: Connection, wishes: Mapping[int, Wish]) -> dict[int, Reserved]:
+    """Reserve for all; a user whose wishes do not fit together gets as many of them as fit, in order."""
+    by_user: dict[str, list[int]] = defaultdict(list)
+    for place, wish in wishes.items():
+        by_user[wish.user_id].append(place)
+    granted = quotas.reserve(
+        connection,
+        [
+            Wanted(user_id, len(places), sum((wishes[place].cost for place in places), Decimal(0)))
+            for user_id, places in by_user.items()
+        ],
+    )
+    grants = {place: granted[user_id] for user_id in granted for place in by_user[user_id]}
+    for user_id, places in by_user.items():
+        if user_id in granted or len(places) == 1:
+            continue
+        for place in places:
+            alone = quotas.reserve(connection, [Wanted(user_id, 1, wishes[place].cost)])
+            grants |= {place: reserved for reserved in alone.values()}
+    return grants
+
+
+def _refusal(connection: Connection, wish: Wish) -> QuotaExceeded:
+    """Free the key of a wish that the quota does not allow, and say why it does not."""
+    _free_key(connection, wish)
+    quota = quotas.ensure(connection, wish.user_id)
+    shown = views.quota(quota)
+    numbers = {name: shown[name] for name in ("used", "limit", "remaining", "reset_at", "cost_used", "cost_limit")}
+    if quota.remaining >= 1:
+        message = (
+            f"The cost limit of {quota.cost_limit} USD a month does not allow this: "
+            f"{quota.cost_used} used, this one costs {wish.cost}."
+        )
+    else:
+        message = f"Quota exceeded: {quota.videos_created} of {quota.videos_limit} videos used this month."
+    return QuotaExceeded(message, quota=numbers)
+
+
+def _row(wish: Wish, reserved: Reserved) -> dict[str, Any]:
+    return {**wish.row, "quota_period": reserved.period_started_at, "admit": False}
+
+
+def _admit(
+    catalog: Catalog, connection: Connection, rows: Sequence[dict[str, Any]], grants: Iterable[Reserved]
+) -> None:
+    """Let those start at once that need not be dealt out: no cap anywhere, nobody waiting."""
+    rooms: dict[tuple[str, str], bool] = {}
+    now = datetime.now(UTC)
+    for row, reserved in zip(rows, grants, strict=True):
+        provider = catalog.provider(row["provider"], row["account"])
+        if provider is None or provider.max_in_flight or provider.rpm or reserved.max_in_flight:
+            continue
+        if row.get("run_at") is not None and row["run_at"] > now:
+            continue
+        account = (row["provider"], row["account"])
+        if account not in rooms:
+            rooms[account] = submissions.room(connection, *account, ahead=AHEAD)
+        row["admit"] = rooms[account]

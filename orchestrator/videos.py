@@ -1,0 +1,163 @@
+"""A user's videos: get, list, archive, statistics. Reads come from the cache, then the database, never from a provider."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from orchestrator import changes, views
+from orchestrator.broker import Ring
+from orchestrator.context import Context
+from orchestrator.db import polling, transitions
+from orchestrator.db import videos as rows
+from orchestrator.db.transitions import After
+from orchestrator.db.videos import Filters as Filters
+from orchestrator.db.videos import Stats as Stats
+from orchestrator.errors import InvalidRequest, NotFound
+from orchestrator.ids import is_video_id
+from orchestrator.lifecycle import EventType, Status
+from orchestrator.records import Caller, Video
+
+MAX_PAGE = 100
+PAGE = 20
+Json = dict[str, Any]
+
+
+def get(ctx: Context, caller: Caller, video_id: str) -> Json:
+    """A video as `views.video` shows it. Rings a poll if what we know of it is old.
+
+    Raises:
+        NotFound: no such video of this user.
+    """
+    body = ctx.cache.get_video(video_id) if is_video_id(video_id) else None
+    if body is None:
+        row = load(ctx, caller, video_id)
+        body = views.video(row)
+        ctx.cache.put_video(body)
+    elif body["status"] == Status.DELETED or not _may_see(caller, body["user_id"]):
+        raise _missing()
+    if body["status"] == Status.IN_PROGRESS:
+        ask_poll(ctx, video_id)
+    return body
+
+
+def load(ctx: Context, caller: Caller, video_id: str) -> Video:
+    """The row of a video that this caller may see and that is not deleted.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = None
+    if is_video_id(video_id):
+        with ctx.database.statement() as connection:
+            row = rows.get(connection, video_id)
+    if row is None or row.status == Status.DELETED or not _may_see(caller, row.user_id):
+        raise _missing()
+    return row
+
+
+def ask_poll(ctx: Context, video_id: str) -> None:
+    """Make the next look at a running video due now; at most once per video and POLL_MIN_SECONDS."""
+    pause = ctx.settings.poll_min_seconds or 5.0
+    if not ctx.limits.once(f"poll:{video_id}", pause):
+        return
+    with ctx.database.statement() as connection:
+        asked = polling.ask(connection, video_id, at_least=pause)
+    if asked:
+        ctx.broker.ring([Ring("poll", ([video_id],), "poll")])
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some videos, and where the next ones start (None: there are no more)."""
+
+    videos: list[Video]
+    next_cursor: str | None
+
+
+def page(
+    ctx: Context, caller: Caller, filters: Filters, *, limit: int = PAGE, cursor: str | None = None
+) -> Page:
+    """The caller's videos, newest first.
+
+    Raises:
+        InvalidRequest: the cursor is none of ours, or belongs to a list with other filters.
+    """
+    after = None if cursor is None else _read_cursor(cursor, filters)
+    with ctx.database.statement() as connection:
+        found = rows.page(connection, caller.user_id, filters, limit=limit + 1, after=after)
+    more = len(found) > limit
+    found = found[:limit]
+    return Page(found, _cursor(found[-1], filters) if more else None)
+
+
+def pending(ctx: Context, *, limit: int = 100) -> list[Video]:
+    """What is not finished yet, of all users, oldest first."""
+    with ctx.database.statement() as connection:
+        return rows.pending(connection, limit=limit)
+
+
+def stats(ctx: Context, user_id: str | None) -> Json:
+    """Counts by status and the spend of a user; None: of everybody."""
+    with ctx.database.statement() as connection:
+        found = asdict(rows.stats(connection, user_id))
+    return {**found, "spend": views.money(found["spend"])}
+
+
+def archive(ctx: Context, caller: Caller, video_id: str, *, archived: bool = True) -> Video:
+    """Put a video out of the way, or back. Doing it twice changes nothing.
+
+    Raises:
+        NotFound: no such video of this user.
+    """
+    current = load(ctx, caller, video_id)
+    event = EventType.ARCHIVED if archived else EventType.UNARCHIVED
+    with ctx.database.transaction() as connection:
+        changed = transitions.record(
+            connection,
+            video_id,
+            event,
+            guard=f"v.archived_at is {'' if archived else 'not'} null and v.status <> 'deleted'",
+            values={"archived_at": After(0) if archived else None},
+        )
+    if changed is None:
+        return current
+    changes.published(ctx, [changed])
+    return changed
+
+
+def _may_see(caller: Caller, user_id: str) -> bool:
+    return caller.admin or caller.user_id == user_id
+
+
+def _missing() -> NotFound:
+    return NotFound("There is no such video.")
+
+
+def _cursor(last: Video, filters: Filters) -> str:
+    """Where a page ended, bound to its filters."""
+    text = json.dumps([last.created_at.isoformat(), last.id, _bound(filters)])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str, filters: Filters) -> tuple[datetime, str]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        created_at, video_id, bound = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
+        moment = datetime.fromisoformat(created_at)
+    except (ValueError, TypeError, binascii.Error):
+        raise InvalidRequest("cursor is not one that this list has given.", param="cursor") from None
+    if bound != _bound(filters):
+        raise InvalidRequest("cursor belongs to a list with other filters.", param="cursor")
+    if moment.tzinfo is None or not isinstance(video_id, str) or not is_video_id(video_id):
+        raise InvalidRequest("cursor is not one that this list has given.", param="cursor")
+    return moment, video_id
+
+
+def _bound(filters: Filters) -> str:
+    return sha256(json.dumps(asdict(filters), default=str).encode()).hexdigest()[:12]

@@ -1,0 +1,85 @@
+"""What the outside may see of a row: JSON-ready, the names of the columns, times in RFC 3339 (UTC, milliseconds).
+
+Never a lease, a token, or anything that the provider said.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from orchestrator.lifecycle import Status
+from orchestrator.records import Event, Quota, Video
+
+Json = dict[str, Any]
+
+_PLAIN = (
+    "id", "user_id", "model", "status", "progress", "prompt", "size", "seconds", "quality", "kind",
+    "remixed_from_video_id", "retry_of", "file_url", "thumbnail_url", "content_type", "content_bytes",
+    "content_sha256", "error_code", "error_message", "hold_reason", "priority", "quota_state", "webhook_url", "seq",
+)  # fmt: skip
+_TIMES = (
+    "created_at", "updated_at", "completed_at", "finished_at", "expires_at", "deadline_at", "run_at", "archived_at",
+    "deleted_at",
+)  # fmt: skip
+
+
+def rfc3339(moment: datetime | None) -> str | None:
+    """`2026-11-22T10:00:00.000Z`, or None."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def money(amount: Decimal | None) -> float | None:
+    """US dollars as a JSON number of at most four places."""
+    return None if amount is None else float(round(amount, 4))
+
+
+def video(row: Video) -> Json:
+    """A video as `GET /api/videos/{id}` shows it. `error` is null unless it failed."""
+    body: Json = {"object": "video"}
+    for name in _PLAIN:
+        body[name] = getattr(row, name)
+    for name in _TIMES:
+        body[name] = rfc3339(getattr(row, name))
+    body["metadata"] = dict(row.metadata)
+    body["cost_estimated"] = money(row.cost_estimated)
+    body["cost_actual"] = money(row.cost_actual)
+    failed = row.status == Status.FAILED
+    body["error"] = {"code": row.error_code, "message": row.error_message} if failed else None
+    return body
+
+
+def event(row: Event) -> Json:
+    """One event of a video's history."""
+    return {
+        "id": row.id,
+        "object": "event",
+        "video_id": row.video_id,
+        "event_type": row.event_type,
+        "event_data": dict(row.event_data),
+        "created_at": rfc3339(row.created_at),
+        "seq": row.seq,
+        "user_id": row.user_id,
+    }
+
+
+def quota(row: Quota) -> Json:
+    """A user's quota; `used` and `limit` repeat the columns under the names that the 429 answer has."""
+    return {
+        "user_id": row.user_id,
+        "videos_created": row.videos_created,
+        "videos_limit": row.videos_limit,
+        "used": row.videos_created,
+        "limit": row.videos_limit,
+        "remaining": row.remaining,
+        "reset_at": rfc3339(row.reset_at),
+        "cost_used": money(row.cost_used),
+        "cost_limit": money(row.cost_limit),
+        "max_in_flight": row.max_in_flight,
+        "weight": row.weight,
+        "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at),
+    }

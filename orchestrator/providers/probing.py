@@ -1,0 +1,64 @@
+"""A look at a provider from outside, for the operator: does it answer, is it what we believe?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from orchestrator.catalog import Profile
+from orchestrator.errors import ProviderError
+from orchestrator.providers.protocol import Probe
+from orchestrator.providers.replies import Page, read_page
+from orchestrator.providers.reply import Reply
+from orchestrator.providers.requests import video_path
+
+Ask = Callable[[str, Mapping[str, str]], Reply]
+
+_NOBODYS_VIDEO = "video_00000000000000000000000000000000"
+
+
+def probe(profile: Profile, ask: Ask) -> Probe:
+    """Ask for the list, and for a video that does not exist. `ask` raises ProviderError where no
+    answer comes; nothing here costs money."""
+    try:
+        listed = ask("/videos", {"limit": "1", **profile.list_query})
+        asked = ask(video_path(_NOBODYS_VIDEO), {})
+    except ProviderError as error:
+        return Probe(False, None, None, (f"It cannot be reached: {error.detail or error}.",))
+    if {listed.status, asked.status} & {401, 403}:
+        return Probe(True, False, None, (f"It does not accept our key: {_said(listed, asked)}",))
+    page = read_page(listed.body, profile) if listed.ok else None
+    problems = _list_problems(profile, listed, page)
+    if asked.status != 404 or asked.body is None:
+        problems.append(
+            f"Asked for a video that does not exist, it answers HTTP {asked.status} "
+            "instead of an API's 404: is the base URL right?"
+        )
+    accepted = True if page is not None or asked.status == 404 else None
+    return Probe(True, accepted, page is not None, tuple(problems))
+
+
+def _list_problems(profile: Profile, reply: Reply, page: Page | None) -> list[str]:
+    if profile.list == "none":
+        note = 'It has a list, though its profile says none: try list = "paged" for it.'
+        return [note] if page is not None else []
+    if page is None:
+        note = (
+            f"It does not list its videos (HTTP {reply.status}): a create of unknown outcome would "
+            'stay unknown. Set list = "none" for it.'
+        )
+        return [note]
+    problems = []
+    if profile.list == "paged" and page.has_more is None:
+        problems.append('Its list does not say has_more: set list = "unpaged" for it.')
+    if page.videos:
+        missing = sorted(f for f in profile.echoes if getattr(page.videos[0], f) is None)
+        if missing:
+            problems.append(
+                f"Its list does not show {', '.join(missing)}, which its profile echoes: "
+                "unknown outcomes may be matched wrongly. Set echoes for it."
+            )
+    return problems
+
+
+def _said(*replies: Reply) -> str:
+    return next(reply.detail for reply in replies if reply.status in {401, 403})

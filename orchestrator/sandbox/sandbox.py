@@ -146,7 +146,8 @@ class Sandbox:
 
     def expires_at(self, state: State) -> float | None:
         """When its content goes (unix seconds); None = never, or not completed."""
-        kept = self.settings.retention_seconds or self.dialect.retention_seconds
+        kept = self.settings.retention_seconds
+        kept = self.dialect.retention_seconds if kept is None else kept
         return None if kept is None or state.completed_at is None else state.completed_at + kept
 
     def content(self, job: Job, variant: Variant) -> tuple[bytes, str]:

@@ -50,7 +50,10 @@ class SandboxSettings:
         _require(self.container in CONTAINERS, f"container must be one of {', '.join(CONTAINERS)}")
         _require((self.max_concurrent or 0) >= 0, "max_concurrent must be 0 (no cap) or more")
         _require(bool(self.models) and all(self.models), "models must name at least one model")
-        _require((self.retention_seconds or 1) > 0, "retention_seconds must be above 0")
+        _require(
+            self.retention_seconds is None or self.retention_seconds > 0,
+            "retention_seconds must be above 0",
+        )
         parse_faults(self.faults)
         self._check_webhook()
 

@@ -1,4 +1,6 @@
-"""Who asks: API keys and roles. Only a hash of a key is kept, so a stolen database opens nothing."""
+"""Who asks: API keys and roles. Only a hash of a key is kept, so a stolen database opens
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,9 @@ def check_user_id(user_id: str) -> str:
 
 
 class Authenticator:
-    """Turns a bearer token into a caller. Remembers an answer for a second: a revoked key dies that soon."""
+    """Turns a bearer token into a caller. Remembers an answer for a second: a revoked key dies that
+    soon.
+    """
 
     def __init__(self, ctx: Context):
         self._ctx = ctx

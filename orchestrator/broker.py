@@ -1,7 +1,10 @@
-"""Celery as a doorbell: messages that name ids, may be lost, doubled or late, and never hold the truth.
+"""Celery as a doorbell: messages that name ids, may be lost, doubled or late, and never hold the
+truth.
 
-The settings follow from trials: early acknowledgement with prefetch off (late acknowledgement makes a worker exit
-when the broker restarts, and a message is redelivered only after an hour), no results, no ETA, no retries by Celery.
+The settings follow from trials: early acknowledgement with prefetch off (late acknowledgement
+makes a worker exit
+when the broker restarts, and a message is redelivered only after an hour), no results, no ETA,
+no retries by Celery.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Any
 import redis
 import structlog
 from celery import Celery
-from kombu import Exchange, Queue
+from kombu.entity import Exchange, Queue
 from kombu.exceptions import KombuError
 
 log = structlog.get_logger(__name__)
@@ -38,7 +41,9 @@ class Ring:
 
 
 def celery_app(url: str, *, publisher: bool) -> Celery:
-    """A Celery application for one role. A publisher gives up after 0.2 s; a worker waits for its broker for ever."""
+    """A Celery application for one role. A publisher gives up after 0.2 s; a worker waits for its
+    broker for ever.
+    """
     app = Celery("orchestrator", broker=url, set_as_current=not publisher)
     transport: dict[str, Any] = {
         "global_keyprefix": KEY_PREFIX,
@@ -48,7 +53,11 @@ def celery_app(url: str, *, publisher: bool) -> Celery:
         "socket_keepalive": True,
     }
     if publisher:
-        transport |= {"socket_timeout": 0.2, "socket_connect_timeout": 0.2, "health_check_interval": 25}
+        transport |= {
+            "socket_timeout": 0.2,
+            "socket_connect_timeout": 0.2,
+            "health_check_interval": 25,
+        }
         transport |= _NO_RETRY
     else:
         # Without a read timeout a half-open connection silently hangs the worker for ever.
@@ -71,7 +80,8 @@ def celery_app(url: str, *, publisher: bool) -> Celery:
         task_publish_retry=True,
         task_publish_retry_policy=_NO_RETRY,
         broker_transport_options=transport,
-        # A bare Queue("poll") would bind to the default routing key, and every message would land in every queue.
+        # A bare Queue("poll") would bind to the default routing key, and every message would land
+        # in every queue.
         task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         task_default_queue="dispatch",
         task_default_exchange="dispatch",
@@ -151,13 +161,17 @@ class Broker:
 def submits(videos: Iterable[tuple[str, str]]) -> list[Ring]:
     """Rings for admitted videos given as (id, kind)."""
     return [
-        Ring("remix", (video_id,), "remix") if kind != "create" else Ring("create", (video_id,), "create")
+        Ring("remix", (video_id,), "remix")
+        if kind != "create"
+        else Ring("create", (video_id,), "create")
         for video_id, kind in videos
     ]
 
 
 def polls(videos: Iterable[tuple[str, str, str]], *, chunk: int) -> list[Ring]:
-    """Rings for due polls given as (id, provider, account): up to `chunk` videos of one account in a message."""
+    """Rings for due polls given as (id, provider, account): up to `chunk` videos of one account in
+    a message.
+    """
     by_account: dict[tuple[str, str], list[str]] = defaultdict(list)
     for video_id, provider, account in videos:
         by_account[provider, account].append(video_id)

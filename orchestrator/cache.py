@@ -1,7 +1,10 @@
-"""The cache of videos, in Redis or Valkey. Everything here may fail: then it costs time, never truth.
+"""The cache of videos, in Redis or Valkey. Everything here may fail: then it costs time, never
+truth.
 
-Keys are `sora:video:{id}`; values are JSON as GET shows it. A write carries the video's `seq`, and an older one never
-replaces a newer one; invalidating leaves a short-lived tombstone with that number, so that a reader who was
+Keys are `sora:video:{id}`; values are JSON as GET shows it. A write carries the video's `seq`,
+and an older one never
+replaces a newer one; invalidating leaves a short-lived tombstone with that number, so that a
+reader who was
 slow cannot put the old state back.
 """
 
@@ -24,7 +27,8 @@ Json = dict[str, Any]
 PREFIX = "sora:video:"
 _TOMBSTONE_SECONDS = 60
 
-# KEYS: the video's key. ARGV: seq, value, ttl. Values start with their seq, so that Lua need not parse the JSON.
+# KEYS: the video's key. ARGV: seq, value, ttl. Values start with their seq, so that Lua need not
+# parse the JSON.
 _PUT = """
 local old = redis.call('GET', KEYS[1])
 if old then
@@ -39,10 +43,13 @@ log = structlog.get_logger(__name__)
 
 
 class Cache:
-    """Cache-aside for videos, and a few plain keys. Opens a connection with the first use; never raises for Redis."""
+    """Cache-aside for videos, and a few plain keys. Opens a connection with the first use; never
+    raises for Redis.
+    """
 
     def __init__(self, url: str, *, client: redis.Redis | None = None):
-        # The library's own three retries with backoff would cost a request four seconds when Redis is away.
+        # The library's own three retries with backoff would cost a request four seconds when Redis
+        # is away.
         self._redis = client or redis.Redis.from_url(
             url,
             socket_timeout=0.2,
@@ -71,9 +78,11 @@ class Cache:
         return bool(self._try("exists", lambda: self._redis.exists(key)))
 
     def put_video(self, video: Json) -> bool:
-        """Cache a video as GET shows it, for a time by its status. False: a newer state is there, or no Redis."""
+        """Cache a video as GET shows it, for a time by its status. False: a newer state is there,
+        or no Redis.
+        """
         value = json.dumps({"seq": video["seq"], **video})
-        args = [video["seq"], value, cache_ttl(video["status"])]
+        args: list[int | str] = [video["seq"], value, cache_ttl(video["status"])]
         return bool(self._try("put", lambda: self._put(keys=[PREFIX + video["id"]], args=args)))
 
     def get_video(self, video_id: str) -> Json | None:
@@ -85,7 +94,7 @@ class Cache:
         """Forget a video; with `seq`, nothing older than that can come back for a minute."""
         if seq is None:
             return self.delete(PREFIX + video_id)
-        args = [seq, json.dumps({"seq": seq}), _TOMBSTONE_SECONDS]
+        args: list[int | str] = [seq, json.dumps({"seq": seq}), _TOMBSTONE_SECONDS]
         return bool(self._try("put", lambda: self._put(keys=[PREFIX + video_id], args=args)))
 
     def invalidate_videos(self, video_ids: Iterable[str]) -> int:
@@ -94,7 +103,9 @@ class Cache:
         return int(self._try("del", lambda: self._redis.delete(*keys)) or 0) if keys else 0
 
     def clear_videos(self) -> int:
-        """Forget all videos, by prefix and in batches: other keys of the server are not touched. Returns how many."""
+        """Forget all videos, by prefix and in batches: other keys of the server are not touched.
+        Returns how many.
+        """
         return int(self._try("clear", self._clear) or 0)
 
     def _clear(self) -> int:
@@ -108,7 +119,9 @@ class Cache:
         return removed + (self._redis.unlink(*batch) if batch else 0)
 
     def stats(self) -> Json:
-        """Whether Redis answers, how many videos are cached (counted up to 100,000), its hits, misses and memory."""
+        """Whether Redis answers, how many videos are cached (counted up to 100,000), its hits,
+        misses and memory.
+        """
         return self._try("stats", self._stats) or {"connected": False}
 
     def _stats(self) -> Json:

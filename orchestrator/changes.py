@@ -1,4 +1,6 @@
-"""What follows a committed change: the cache learns of it, and the right queue is rung. All of it may fail."""
+"""What follows a committed change: the cache learns of it, and the right queue is rung. All of it
+may fail.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,12 @@ def published(ctx: Context, videos: Iterable[Video]) -> None:
 
 
 def ring_submits(ctx: Context, videos: Iterable[Video]) -> None:
-    """Ring for those that were admitted in their own transaction; the sweep rings for the others."""
-    ctx.broker.ring(submits((video.id, video.kind) for video in videos if video.admitted_at is not None))
+    """Ring for those that were admitted in their own transaction; the sweep rings for
+    the others.
+    """
+    ctx.broker.ring(
+        submits((video.id, video.kind) for video in videos if video.admitted_at is not None)
+    )
 
 
 def ring_stores(ctx: Context, videos: Iterable[Video]) -> None:

@@ -37,7 +37,9 @@ def find(ctx: Context, caller: Caller, video_id: str, variant: str = "video") ->
     if video.purged_at is not None:
         raise Gone("The content of this video was removed after its retention.")
     if video.status != Status.COMPLETED:
-        raise Conflict(f"This video is {video.status}; only a completed one has content.", code="not_ready")
+        raise Conflict(
+            f"This video is {video.status}; only a completed one has content.", code="not_ready"
+        )
     key = {
         "video": video.content_key,
         "thumbnail": video.thumbnail_key,

@@ -1,4 +1,6 @@
-"""What the use cases work with, put together in one place. Nothing is opened before its first use."""
+"""What the use cases work with, put together in one place. Nothing is opened before its
+first use.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ class Context:
 
 
 def build(settings: Settings, *, application: str = "orchestrator") -> Context:
-    """The context of one process. `application` is the name that PostgreSQL shows for its connections."""
+    """The context of one process. `application` is the name that PostgreSQL shows for its
+    connections.
+    """
     database = Database(
         settings.database_url, pool_size=settings.db_pool_size, application=application
     )

@@ -1,4 +1,6 @@
-"""When a user has had enough: cancel and delete. The provider may not notice; what it charges is watched for."""
+"""When a user has had enough: cancel and delete. The provider may not notice; what it charges is
+watched for.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from orchestrator.records import Caller, Video
 def cancel(ctx: Context, caller: Caller, video_id: str) -> Video:
     """Stop a video that is not finished. A second cancel answers like the first.
 
-    A queued one gives its place in the quota back. One that the provider has accepted keeps it until the provider
+    A queued one gives its place in the quota back. One that the provider has accepted keeps it
+    until the provider
     is done: it may still charge for it.
 
     Raises:
@@ -38,7 +41,8 @@ def cancel(ctx: Context, caller: Caller, video_id: str) -> Video:
 
 
 def delete(ctx: Context, caller: Caller, video_id: str) -> Video:
-    """Hide a video; its bytes go after a while. One that is not finished is cancelled first, in the same moment.
+    """Hide a video; its bytes go after a while. One that is not finished is cancelled first, in the
+    same moment.
 
     Raises:
         NotFound: no such video of this user, or it is deleted already.

@@ -26,7 +26,8 @@ OrchestratorError
     ├── ContentNotReady       the video is there, its bytes are not yet
     └── ContentInvalid        what came was not the video
 
-`code` is stable: clients may build on it. The HTTP status of each class is decided in `api.errors`, nowhere else.
+`code` is stable: clients may build on it. The HTTP status of each class is decided in
+`api.errors`, nowhere else.
 """
 
 from __future__ import annotations
@@ -181,7 +182,9 @@ class ProviderUnreachable(ProviderError):
 
 
 class ProviderBusy(ProviderError):
-    """The provider asks us to come back later (429, 503); seconds in `retry_after` if it said when."""
+    """The provider asks us to come back later (429, 503); seconds in `retry_after` if it
+    said when.
+    """
 
     code = "provider_busy"
 

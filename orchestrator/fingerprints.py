@@ -23,8 +23,15 @@ def same_wish(one: Video, other: Video) -> bool:
 
 def lane(video: Video, shown: frozenset[str], upstream_model: str) -> str:
     """The part of a request that a provider's list shows, as a hash: look-alikes share it."""
-    fields = {"model": upstream_model, "seconds": video.seconds, "size": video.size, "prompt": plain(video.prompt)}
-    return sha256(_canonical({name: fields[name] for name in shown & fields.keys()})).hexdigest()[:32]
+    fields = {
+        "model": upstream_model,
+        "seconds": video.seconds,
+        "size": video.size,
+        "prompt": plain(video.prompt),
+    }
+    return sha256(_canonical({name: fields[name] for name in shown & fields.keys()})).hexdigest()[
+        :32
+    ]
 
 
 def plain(prompt: str) -> str:
@@ -34,9 +41,15 @@ def plain(prompt: str) -> str:
 
 def _wish(video: Video) -> tuple[Any, ...]:
     return (
-        video.kind, video.model, video.prompt, video.seconds, video.size, video.quality, video.input_sha256,
+        video.kind,
+        video.model,
+        video.prompt,
+        video.seconds,
+        video.size,
+        video.quality,
+        video.input_sha256,
         video.remixed_from_video_id,
-    )  # fmt: skip
+    )
 
 
 def _canonical(value: Mapping[str, Any]) -> bytes:

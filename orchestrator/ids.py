@@ -10,7 +10,9 @@ _VIDEO_ID = re.compile(r"video_[0-9a-f]{32}\Z")
 
 
 def uuid7_hex() -> str:
-    """32 hex digits of a version 7 UUID: 48 bits of Unix milliseconds, the rest random (RFC 9562)."""
+    """32 hex digits of a version 7 UUID: 48 bits of Unix milliseconds, the rest random
+    (RFC 9562).
+    """
     value = int.from_bytes(os.urandom(10), "big")
     high = (time.time_ns() // 1_000_000) << 16 | 0x7000 | value >> 68
     low = 0x8000_0000_0000_0000 | value & 0x3FFF_FFFF_FFFF_FFFF

@@ -1,6 +1,7 @@
 """The leases that this process holds, and the one thread that keeps them alive.
 
-A lease measures the process, not the call: however long a provider takes to answer, the lease lives on while
+A lease measures the process, not the call: however long a provider takes to answer, the lease
+lives on while
 the process does, and runs out soon after its death.
 """
 
@@ -47,7 +48,9 @@ class Leases:
                 self._tokens.discard(token)
 
     def renew(self) -> None:
-        """Prolong what is held. A failure is no harm yet: the next beat comes before the leases run out."""
+        """Prolong what is held. A failure is no harm yet: the next beat comes before the leases run
+        out.
+        """
         with self._lock:
             tokens = list(self._tokens)
         if not tokens:

@@ -1,6 +1,7 @@
 """The one write path of submissions: any number of them, of any users, in one transaction.
 
-One that is refused does not disturb its neighbours: its key is freed, nothing of it is reserved or written.
+One that is refused does not disturb its neighbours: its key is freed, nothing of it is reserved
+or written.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from orchestrator.db.quotas import Reserved, Wanted
 from orchestrator.errors import Conflict, IdempotencyKeyReused, OrchestratorError, QuotaExceeded
 from orchestrator.records import Video
 
-# How far the broker may run ahead of the workers. What is more waits in PostgreSQL, where it can be dealt out fairly.
+# How far the broker may run ahead of the workers. What is more waits in PostgreSQL, where it can be
+# dealt out fairly.
 AHEAD = 500
 
 
@@ -48,7 +50,9 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The video of a wish; `replayed` if an earlier one had its key. None: that video was removed since."""
+    """The video of a wish; `replayed` if an earlier one had its key. None: that video was removed
+    since.
+    """
 
     video: Video | None
     replayed: bool = False
@@ -58,7 +62,9 @@ Outcome = Written | OrchestratorError
 
 
 def write(catalog: Catalog, connection: Connection, wishes: Sequence[Wish]) -> list[Outcome]:
-    """Write these wishes; the outcomes are in the same order. Counts only once the transaction is committed."""
+    """Write these wishes; the outcomes are in the same order. Counts only once the transaction is
+    committed.
+    """
     outcomes: dict[int, Outcome] = _settled_by_key(connection, wishes)
     outcomes |= _refused_retries(connection, wishes, outcomes)
     fresh = [place for place in range(len(wishes)) if place not in outcomes]
@@ -102,7 +108,9 @@ def _settled_by_key(connection: Connection, wishes: Sequence[Wish]) -> dict[int,
 def _refused_retries(
     connection: Connection, wishes: Sequence[Wish], settled: Mapping[int, Outcome]
 ) -> dict[int, Outcome]:
-    """Of the retries among the wishes, those whose video has a live one already: two would be paid for."""
+    """Of the retries among the wishes, those whose video has a live one already: two would be paid
+    for.
+    """
     refused: dict[int, Outcome] = {}
     taken: set[str] = set()
     for place, wish in enumerate(wishes):
@@ -127,7 +135,9 @@ def _free_key(connection: Connection, wish: Wish) -> None:
 
 
 def _reserve(connection: Connection, wishes: Mapping[int, Wish]) -> dict[int, Reserved]:
-    """Reserve for all; a user whose wishes do not fit together gets as many of them as fit, in order."""
+    """Reserve for all; a user whose wishes do not fit together gets as many of them as fit, in
+    order.
+    """
     by_user: dict[str, list[int]] = defaultdict(list)
     for place, wish in wishes.items():
         by_user[wish.user_id].append(place)
@@ -144,7 +154,8 @@ def _reserve(connection: Connection, wishes: Mapping[int, Wish]) -> dict[int, Re
             continue
         for place in places:
             alone = quotas.reserve(connection, [Wanted(user_id, 1, wishes[place].cost)])
-            grants |= {place: reserved for reserved in alone.values()}
+            if user_id in alone:
+                grants[place] = alone[user_id]
     return grants
 
 
@@ -153,14 +164,18 @@ def _refusal(connection: Connection, wish: Wish) -> QuotaExceeded:
     _free_key(connection, wish)
     quota = quotas.ensure(connection, wish.user_id)
     shown = views.quota(quota)
-    numbers = {name: shown[name] for name in ("used", "limit", "remaining", "reset_at", "cost_used", "cost_limit")}
+    numbers = {
+        name: shown[name]
+        for name in ("used", "limit", "remaining", "reset_at", "cost_used", "cost_limit")
+    }
     if quota.remaining >= 1:
         message = (
             f"The cost limit of {quota.cost_limit} USD a month does not allow this: "
             f"{quota.cost_used} used, this one costs {wish.cost}."
         )
     else:
-        message = f"Quota exceeded: {quota.videos_created} of {quota.videos_limit} videos used this month."
+        used, limit = quota.videos_created, quota.videos_limit
+        message = f"Quota exceeded: {used} of {limit} videos used this month."
     return QuotaExceeded(message, quota=numbers)
 
 
@@ -169,7 +184,10 @@ def _row(wish: Wish, reserved: Reserved) -> dict[str, Any]:
 
 
 def _admit(
-    catalog: Catalog, connection: Connection, rows: Sequence[dict[str, Any]], grants: Iterable[Reserved]
+    catalog: Catalog,
+    connection: Connection,
+    rows: Sequence[dict[str, Any]],
+    grants: Iterable[Reserved],
 ) -> None:
     """Let those start at once that need not be dealt out: no cap anywhere, nobody waiting."""
     rooms: dict[tuple[str, str], bool] = {}

@@ -6,7 +6,8 @@
        └──cancel────────────┴──▶ cancelled
     completed | failed | cancelled ──delete──▶ deleted
 
-Terminal statuses never go back. `orchestrator.db.transitions` is the only writer of a status, and reads this table.
+Terminal statuses never go back. `orchestrator.db.transitions` is the only writer of a status,
+and reads this table.
 """
 
 from __future__ import annotations
@@ -97,7 +98,9 @@ FINISHED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 TERMINAL = FINISHED | {Status.DELETED}
 
 OPEN_ATTEMPTS = frozenset({AttemptState.SENT, AttemptState.UNKNOWN})
-"""States in which nobody knows yet whether the provider took it; `accepted` is open until it has ended."""
+"""States in which nobody knows yet whether the provider took it; `accepted` is open until it has
+ended.
+"""
 
 
 @dataclass(frozen=True, slots=True)

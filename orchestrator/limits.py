@@ -1,4 +1,5 @@
-"""Things that should happen at most so often. In Redis, so that all processes share them; without Redis each process
+"""Things that should happen at most so often. In Redis, so that all processes share them; without
+Redis each process
 counts for itself: sane, if a little looser."""
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ def jittered(seconds: float, dice: float, *, spread: float = 0.2) -> float:
 
 
 def backoff(base: float, failures: int, dice: float, *, ceiling: float) -> float:
-    """Seconds to wait after the `failures`-th failure in a row: doubling from `base`, capped, ± 20 %."""
+    """Seconds to wait after the `failures`-th failure in a row: doubling from `base`, capped, ± 20
+    %.
+    """
     return jittered(min(ceiling, base * 2 ** min(max(failures - 1, 0), 30)), dice)
 
 
@@ -35,7 +37,8 @@ def poll_delay(
     """Seconds until the next look at a video that has been at work for `age` seconds.
 
     Until enough durations were observed: `minimum`, then x 1.5 up to 15 s. Then by its age against
-    their median: sparse before half of it, dense around it, sparse again after twice. A hint of the provider is
+    their median: sparse before half of it, dense around it, sparse again after twice. A hint of
+    the provider is
     a lower bound.
     """
     if len(observed) >= ENOUGH_DURATIONS:

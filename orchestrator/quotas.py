@@ -1,4 +1,6 @@
-"""What a user may have: read, check, change. Reserving and settling happen where videos begin and end."""
+"""What a user may have: read, check, change. Reserving and settling happen where videos begin and
+end.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,16 @@ def get(ctx: Context, user_id: str) -> Quota:
 
 
 def allows(quota: Quota, cost: Decimal = Decimal(0), videos: int = 1) -> bool:
-    """Whether so many more videos at that cost (US dollars, together) would fit; reserves nothing."""
+    """Whether so many more videos at that cost (US dollars, together) would fit;
+    reserves nothing.
+    """
     affordable = quota.cost_limit is None or quota.cost_used + cost <= quota.cost_limit
     return quota.remaining >= videos and affordable
 
 
 def change(ctx: Context, user_id: str, limits: Mapping[str, Any]) -> Quota:
-    """Set limits of a user (videos_limit, cost_limit, max_in_flight, weight); a new user gets the rest by default.
+    """Set limits of a user (videos_limit, cost_limit, max_in_flight, weight); a new user gets the
+    rest by default.
 
     Raises:
         InvalidRequest: that cannot be a user's id.

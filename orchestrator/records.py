@@ -1,4 +1,5 @@
-"""The rows that travel between the database and the use cases: frozen, in the order of their columns.
+"""The rows that travel between the database and the use cases: frozen, in the order of their
+columns.
 
 Times are aware datetimes; money is `Decimal` US dollars.
 """
@@ -110,7 +111,9 @@ class Attempt:
 
     @property
     def id(self) -> str:
-        """What we send to the provider as Idempotency-Key: the same for one attempt, whoever repeats it."""
+        """What we send to the provider as Idempotency-Key: the same for one attempt, whoever
+        repeats it.
+        """
         return f"{self.video_id}-{self.n}"
 
 

@@ -1,4 +1,6 @@
-"""The only reader of the environment. Everything is checked once, at start, with a message that names the variable."""
+"""The only reader of the environment. Everything is checked once, at start, with a message that
+names the variable.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,8 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
     """The settings from the environment (or from `env`).
 
     Raises:
-        ConfigurationError: a variable has a value that it cannot have; the message names it and says what it may be.
+        ConfigurationError: a variable has a value that it cannot have; the message names it and
+        says what it may be.
     """
     read = _Reader(os.environ if env is None else env)
     redis_url = _redis_url(read, "REDIS_URL", DEFAULT_REDIS_URL)
@@ -91,7 +94,8 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
     )
     if settings.auth == "off" and not is_loopback(settings.host):
         raise ConfigurationError(
-            f"AUTH=off is only for this machine, and HOST={settings.host} is reachable from others: "
+            f"AUTH=off is only for this machine, and HOST={settings.host} is reachable from "
+            f"others: "
             "set HOST=127.0.0.1, or AUTH=keys.",
             param="AUTH",
         )

@@ -1,4 +1,6 @@
-"""Asking for videos: create, remix, retry. Quota, video, first events and idempotency key are one transaction."""
+"""Asking for videos: create, remix, retry. Quota, video, first events and idempotency key are one
+transaction.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from orchestrator.db import videos
 from orchestrator.errors import Conflict, Gone, InvalidRequest, NotFound
 from orchestrator.fingerprints import fingerprint
 from orchestrator.ids import is_video_id, new_video_id
-from orchestrator.lifecycle import EventType, Kind, Status
 from orchestrator.ledger import IdempotencyKey, Wish, write
+from orchestrator.lifecycle import EventType, Kind, Status
 from orchestrator.media import sniff
 from orchestrator.records import Caller, Video
 
@@ -51,7 +53,9 @@ class VideoRequest:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The video that answers a submission; `replayed` if an earlier one with the same key made it."""
+    """The video that answers a submission; `replayed` if an earlier one with the same
+    key made it.
+    """
 
     video: Video
     replayed: bool = False
@@ -117,7 +121,8 @@ def remix(
     source = _owned(ctx, caller, source_id)
     if source.status != Status.COMPLETED:
         raise Conflict(
-            f"Only a completed video can be remixed; this one is {source.status}.", code="not_completed"
+            f"Only a completed video can be remixed; this one is {source.status}.",
+            code="not_completed",
         )
     provider = ctx.provider(source.provider, source.account)
     ctx.catalog.check(
@@ -132,7 +137,12 @@ def remix(
     row |= {"remixed_from_video_id": source.id, "quality": source.quality}
     row["fingerprint"] = fingerprint(row)
     told = {"source_video_id": source.id, "prompt": prompt}
-    created = {"model": source.model, "prompt": prompt, "seconds": source.seconds, "size": source.size}
+    created = {
+        "model": source.model,
+        "prompt": prompt,
+        "seconds": source.seconds,
+        "size": source.size,
+    }
     events = [(EventType.CREATED, created), (EventType.REMIXED, told)]
     return _submit(ctx, _wish(ctx, caller, provider, row, events, key))
 
@@ -144,7 +154,8 @@ def retry(
 
     Raises:
         NotFound: no such video of this user.
-        Conflict: it neither failed nor was cancelled (`not_retryable`), or a retry is under way (`retry_exists`).
+        Conflict: it neither failed nor was cancelled (`not_retryable`), or a retry is under way
+        (`retry_exists`).
         QuotaExceeded, InvalidRequest, Unsupported, IdempotencyKeyReused: as for `create`.
     """
     source = _owned(ctx, caller, video_id)
@@ -155,7 +166,9 @@ def retry(
         )
     remixed = source.kind == Kind.REMIX
     provider = (
-        ctx.provider(source.provider, source.account) if remixed else ctx.catalog.route(source.model)
+        ctx.provider(source.provider, source.account)
+        if remixed
+        else ctx.catalog.route(source.model)
     )
     ctx.catalog.check(
         provider,
@@ -168,16 +181,26 @@ def retry(
     )
     row = _like(source, kind=source.kind, prompt=source.prompt)
     row |= {name: getattr(source, name) for name in _KEPT_BY_RETRY}
-    row |= {"metadata": dict(source.metadata), "retry_of": source.id, "fingerprint": source.fingerprint}
+    row |= {
+        "metadata": dict(source.metadata),
+        "retry_of": source.id,
+        "fingerprint": source.fingerprint,
+    }
     created = {"model": source.model, "prompt": source.prompt, "retry_of": source.id}
     events = [(EventType.CREATED, created), (EventType.RETRIED, {"retry_of": source.id})]
     return _submit(ctx, _wish(ctx, caller, provider, row, events, key))
 
 
 _KEPT_BY_RETRY = (
-    "quality", "priority", "remixed_from_video_id", "webhook_url", "input_key", "input_sha256", "input_bytes",
+    "quality",
+    "priority",
+    "remixed_from_video_id",
+    "webhook_url",
+    "input_key",
+    "input_sha256",
+    "input_bytes",
     "input_type",
-)  # fmt: skip
+)
 
 
 def _submit(ctx: Context, wish: Wish) -> Submitted:
@@ -218,7 +241,13 @@ def _wish(
 
 
 def _like(source: Video, *, kind: str, prompt: str) -> dict[str, Any]:
-    return {"kind": kind, "prompt": prompt, "model": source.model, "size": source.size, "seconds": source.seconds}
+    return {
+        "kind": kind,
+        "prompt": prompt,
+        "model": source.model,
+        "size": source.size,
+        "seconds": source.seconds,
+    }
 
 
 def _owned(ctx: Context, caller: Caller, video_id: str) -> Video:

@@ -1,4 +1,6 @@
-"""A user's videos: get, list, archive, statistics. Reads come from the cache, then the database, never from a provider."""
+"""A user's videos: get, list, archive, statistics. Reads come from the cache, then the database,
+never from a provider.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def load(ctx: Context, caller: Caller, video_id: str) -> Video:
 
 
 def ask_poll(ctx: Context, video_id: str) -> None:
-    """Make the next look at a running video due now; at most once per video and POLL_MIN_SECONDS."""
+    """Make the next look at a running video due now; at most once per video and
+    POLL_MIN_SECONDS.
+    """
     pause = ctx.settings.poll_min_seconds or 5.0
     if not ctx.limits.once(f"poll:{video_id}", pause):
         return
@@ -151,7 +155,9 @@ def _read_cursor(cursor: str, filters: Filters) -> tuple[datetime, str]:
         created_at, video_id, bound = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
         moment = datetime.fromisoformat(created_at)
     except (ValueError, TypeError, binascii.Error):
-        raise InvalidRequest("cursor is not one that this list has given.", param="cursor") from None
+        raise InvalidRequest(
+            "cursor is not one that this list has given.", param="cursor"
+        ) from None
     if bound != _bound(filters):
         raise InvalidRequest("cursor belongs to a list with other filters.", param="cursor")
     if moment.tzinfo is None or not isinstance(video_id, str) or not is_video_id(video_id):

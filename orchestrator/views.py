@@ -1,4 +1,5 @@
-"""What the outside may see of a row: JSON-ready, the names of the columns, times in RFC 3339 (UTC, milliseconds).
+"""What the outside may see of a row: JSON-ready, the names of the columns, times in RFC 3339 (UTC,
+milliseconds).
 
 Never a lease, a token, or anything that the provider said.
 """
@@ -15,14 +16,42 @@ from orchestrator.records import Event, Quota, Video
 Json = dict[str, Any]
 
 _PLAIN = (
-    "id", "user_id", "model", "status", "progress", "prompt", "size", "seconds", "quality", "kind",
-    "remixed_from_video_id", "retry_of", "file_url", "thumbnail_url", "content_type", "content_bytes",
-    "content_sha256", "error_code", "error_message", "hold_reason", "priority", "quota_state", "webhook_url", "seq",
-)  # fmt: skip
+    "id",
+    "user_id",
+    "model",
+    "status",
+    "progress",
+    "prompt",
+    "size",
+    "seconds",
+    "quality",
+    "kind",
+    "remixed_from_video_id",
+    "retry_of",
+    "file_url",
+    "thumbnail_url",
+    "content_type",
+    "content_bytes",
+    "content_sha256",
+    "error_code",
+    "error_message",
+    "hold_reason",
+    "priority",
+    "quota_state",
+    "webhook_url",
+    "seq",
+)
 _TIMES = (
-    "created_at", "updated_at", "completed_at", "finished_at", "expires_at", "deadline_at", "run_at", "archived_at",
+    "created_at",
+    "updated_at",
+    "completed_at",
+    "finished_at",
+    "expires_at",
+    "deadline_at",
+    "run_at",
+    "archived_at",
     "deleted_at",
-)  # fmt: skip
+)
 
 
 def rfc3339(moment: datetime | None) -> str | None:
@@ -67,7 +96,9 @@ def event(row: Event) -> Json:
 
 
 def quota(row: Quota) -> Json:
-    """A user's quota; `used` and `limit` repeat the columns under the names that the 429 answer has."""
+    """A user's quota; `used` and `limit` repeat the columns under the names that the 429 answer
+    has.
+    """
     return {
         "user_id": row.user_id,
         "videos_created": row.videos_created,

@@ -1,4 +1,5 @@
-"""`attempts`: the row before the call, and what became of it. Nothing here is fenced by a lease: what the provider
+"""`attempts`: the row before the call, and what became of it. Nothing here is fenced by a lease:
+what the provider
 said is a fact, whoever brings it and however late."""
 
 from __future__ import annotations
@@ -11,21 +12,34 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from orchestrator.db.rows import ATTEMPT, VIDEO, attempt_query, pair_query, to_pairs, video_query
+from orchestrator.db.rows import (
+    ATTEMPT,
+    MINE,
+    VIDEO,
+    attempt_query,
+    pair_query,
+    to_pairs,
+    video_query,
+)
 from orchestrator.records import Attempt, Video
 
 
-def claim_submit(connection: Connection, video_id: str, *, token: str, lease: float) -> Video | None:
+def claim_submit(
+    connection: Connection, video_id: str, *, token: str, lease: float
+) -> Video | None:
     """Take the submit step of an admitted, due video. None: nothing to do there."""
     row = connection.execute(
         video_query(
             f"""
-            update videos v set lease_token = :token, lease_until = now() + make_interval(secs => :lease)
-            where v.id = :id and v.status = 'queued' and v.step = 'submit' and v.admitted_at is not null
+            update videos v set lease_token = :token, lease_until = now() + make_interval(secs =>
+              :lease)
+            where v.id = :id and v.status = 'queued' and v.step = 'submit' and v.admitted_at is
+              not null
               and v.due_at <= now() and (v.lease_until is null or v.lease_until < now())
-              and not exists (select 1 from attempts a where a.video_id = v.id and a.ended_at is null)
+              and not exists (select 1 from attempts a where a.video_id = v.id and a.ended_at is
+                null)
             returning {VIDEO}
-            """  # noqa: S608 - only column names are interpolated
+            """
         ),
         {"id": video_id, "token": token, "lease": lease},
     ).one_or_none()
@@ -39,13 +53,15 @@ def open_attempt(
     row = connection.execute(
         attempt_query(
             f"""
-            insert into attempts as a (video_id, n, provider, account, lane, lease_token, lease_until)
+            insert into attempts as a (video_id, n, provider, account, lane, lease_token,
+              lease_until)
             select :id, coalesce(max(o.n), 0) + 1, :provider, :account, :lane, :token,
               now() + make_interval(secs => :lease)
             from attempts o where o.video_id = :id
-            on conflict (provider, account, lane) where lane is not null and state in ('sent', 'unknown') do nothing
+            on conflict (provider, account, lane) where lane is not null and state in ('sent',
+              'unknown') do nothing
             returning {ATTEMPT}
-            """  # noqa: S608 - only column names are interpolated
+            """
         ),
         {
             "id": video.id,
@@ -63,7 +79,7 @@ def lock(connection: Connection, video_id: str, n: int) -> tuple[Video, Attempt]
     """Video and attempt, both locked (the video first: everybody locks in this order)."""
     rows = connection.execute(
         pair_query(
-            f"select {VIDEO}, {ATTEMPT} from videos v join attempts a on a.video_id = v.id "  # noqa: S608
+            f"select {VIDEO}, {ATTEMPT} from videos v join attempts a on a.video_id = v.id "
             "where v.id = :id and a.n = :n for update of v, a"
         ),
         {"id": video_id, "n": n},
@@ -71,20 +87,52 @@ def lock(connection: Connection, video_id: str, n: int) -> tuple[Video, Attempt]
     return next(iter(to_pairs(rows)), None)
 
 
+def others_open(connection: Connection, video_id: str, n: int) -> bool:
+    """Whether another attempt of the video may still bring it about."""
+    return bool(
+        connection.scalar(
+            text(
+                "select exists (select 1 from attempts where video_id = :id and n <> :n "
+                "and ended_at is null and not detached)"
+            ),
+            {"id": video_id, "n": n},
+        )
+    )
+
+
 def accepted(
-    connection: Connection, video_id: str, n: int, *, provider_video_id: str, canonical_id: str
+    connection: Connection,
+    attempt: Attempt,
+    *,
+    provider_video_id: str,
+    canonical_id: str,
+    detached: bool,
 ) -> bool:
-    """Write the provider's id, in whatever state the attempt is by now. False: another attempt has that id already."""
+    """Write the provider's id, in whatever state the attempt is by now.
+
+    Args:
+        detached: its video has moved on; it is watched on its own, from now.
+    Returns:
+        False: another attempt has that id already; nothing is changed.
+    """
     try:
         with connection.begin_nested():
             connection.execute(
                 text(
-                    "update attempts set state = 'accepted', provider_video_id = :raw, canonical_id = :canonical, "
-                    "accepted_at = clock_timestamp(), ended_at = null, due_at = null, "
-                    "lease_token = null, lease_until = null "
-                    "where video_id = :id and n = :n and canonical_id is null"
+                    "update attempts set state = 'accepted', provider_video_id = :raw, "
+                    "canonical_id = :canonical, "
+                    "accepted_at = clock_timestamp(), ended_at = null, detached = :detached, "
+                    "due_at = case when :detached then now() end, lease_token = null, "
+                    "lease_until = null "
+                    "where video_id = :id and n = :n"
                 ),
-                {"id": video_id, "n": n, "raw": provider_video_id, "canonical": canonical_id},
+                {
+                    "id": attempt.video_id,
+                    "n": attempt.n,
+                    "raw": provider_video_id,
+                    "canonical": canonical_id,
+                    "detached": detached,
+                },
             )
     except IntegrityError:
         return False
@@ -92,9 +140,16 @@ def accepted(
 
 
 def unknown(
-    connection: Connection, video_id: str, n: int, *, grace: float | None, error: str | None, http_status: int | None
+    connection: Connection,
+    video_id: str,
+    n: int,
+    *,
+    grace: float | None,
+    error: str | None,
+    http_status: int | None,
 ) -> bool:
-    """Nobody knows what became of it; the first look is due after `grace` seconds (None: no list can tell).
+    """Nobody knows what became of it; the first look is due after `grace` seconds (None: no list
+    can tell).
 
     False: the outcome is known by now.
     """
@@ -102,8 +157,10 @@ def unknown(
         connection.execute(
             text(
                 "update attempts set state = 'unknown', unknown_at = clock_timestamp(), "
-                "due_at = now() + make_interval(secs => cast(:grace as float)), error = coalesce(:error, error), "
-                "http_status = coalesce(:http_status, http_status), lease_token = null, lease_until = null "
+                "due_at = now() + make_interval(secs => cast(:grace as float)), error = "
+                "coalesce(:error, error), "
+                "http_status = coalesce(:http_status, http_status), lease_token = null, "
+                "lease_until = null "
                 "where video_id = :id and n = :n and state = 'sent'"
             ),
             {"id": video_id, "n": n, "grace": grace, "error": error, "http_status": http_status},
@@ -117,7 +174,8 @@ def rejected(
     """The provider refused it or never got it: it costs nothing and may be followed by another."""
     connection.execute(
         text(
-            "update attempts set state = 'rejected', ended_at = now(), due_at = null, error = :error, "
+            "update attempts set state = 'rejected', ended_at = now(), due_at = null, error = "
+            ":error, "
             "http_status = :http_status, lease_token = null, lease_until = null "
             "where video_id = :id and n = :n and state in ('sent', 'unknown', 'abandoned')"
         ),
@@ -126,7 +184,9 @@ def rejected(
 
 
 def detach(connection: Connection, video_id: str, *, after: float = 0) -> int:
-    """The video moves on without its open attempts: from now on they are watched on their own. Returns how many."""
+    """The video moves on without its open attempts: from now on they are watched on their own.
+    Returns how many.
+    """
     return connection.execute(
         text(
             "update attempts set detached = true, due_at = case when state = 'sent' then due_at "
@@ -137,29 +197,78 @@ def detach(connection: Connection, video_id: str, *, after: float = 0) -> int:
     ).rowcount
 
 
-def detach_one(connection: Connection, video_id: str, n: int) -> None:
-    """One late success whose video has moved on: watched from now on."""
-    connection.execute(
-        text(
-            "update attempts set detached = true, due_at = now() where video_id = :id and n = :n and ended_at is null"
-        ),
-        {"id": video_id, "n": n},
+def give_back(
+    connection: Connection,
+    video_id: str,
+    n: int,
+    *,
+    token: str,
+    due_in: float | None,
+    unadmit: bool = True,
+) -> bool:
+    """Let go of a submit step: try again in `due_in` seconds (None: when its attempt is known),
+    from the backlog.
+
+    False: somebody else has decided by now.
+    """
+    return bool(
+        connection.execute(
+            text(
+                "update videos v set lease_token = null, lease_until = null, "
+                "admitted_at = case when :unadmit then null else v.admitted_at end, "
+                "due_at = now() + make_interval(secs => cast(:due_in as float)) "
+                f"where v.id = :id and v.status = 'queued' and {MINE}"
+            ),
+            {"id": video_id, "n": n, "token": token, "due_in": due_in, "unadmit": unadmit},
+        ).rowcount
     )
 
 
-def change(connection: Connection, attempt: Attempt, values: Mapping[str, Any], *, due_in: float | None = None) -> None:
+def change(
+    connection: Connection,
+    attempt: Attempt,
+    values: Mapping[str, Any],
+    *,
+    due_in: float | None = None,
+) -> None:
     """Set columns of one attempt, give its lease back and say when to look again (None: never)."""
-    allowed = {"looks", "looked_at", "upstream_status", "missing_since", "ended_at", "content_expires_at", "state",
-               "error", "http_status", "cost"}  # fmt: skip
+    allowed = {
+        "looks",
+        "looked_at",
+        "upstream_status",
+        "missing_since",
+        "ended_at",
+        "content_expires_at",
+        "state",
+        "error",
+        "http_status",
+        "cost",
+    }
     if not set(values) <= allowed:
         raise KeyError(sorted(set(values) - allowed))
     sets = "".join(f"{name} = :{name}, " for name in sorted(values))
     connection.execute(
         text(
-            f"update attempts set {sets} lease_token = null, lease_until = null, "  # noqa: S608
-            "due_at = now() + make_interval(secs => cast(:due_in as float)) where video_id = :id and n = :n_"
+            f"update attempts set {sets} lease_token = null, lease_until = null, "
+            "due_at = now() + make_interval(secs => cast(:due_in as float)) where video_id = "
+            ":id and n = :n_"
         ),
         {**values, "due_in": due_in, "id": attempt.video_id, "n_": attempt.n},
+    )
+
+
+def abandon(connection: Connection, attempt: Attempt, *, look_again: float) -> None:
+    """Give up on it: its slot is free. The list is asked again for a day, in case it
+    turns up late.
+    """
+    connection.execute(
+        text(
+            "update attempts set state = 'abandoned', ended_at = now(), lease_token = null, "
+            "lease_until = null, "
+            "due_at = now() + make_interval(secs => :again) where video_id = :id and n = :n "
+            "and state = 'unknown'"
+        ),
+        {"id": attempt.video_id, "n": attempt.n, "again": look_again},
     )
 
 
@@ -173,13 +282,17 @@ def end(
     content_expires_at: datetime | None = None,
     error: str | None = None,
 ) -> bool:
-    """The provider is done with it, one way or the other: its slot is free. False: it had ended before."""
+    """The provider is done with it, one way or the other: its slot is free. False: it had ended
+    before.
+    """
     return bool(
         connection.execute(
             text(
                 "update attempts set ended_at = now(), due_at = null, upstream_status = :status, "
-                "cost = coalesce(cost, :cost), content_expires_at = :expires, error = coalesce(:error, error), "
-                "lease_token = null, lease_until = null where video_id = :id and n = :n and ended_at is null"
+                "cost = coalesce(cost, :cost), content_expires_at = :expires, error = "
+                "coalesce(:error, error), "
+                "lease_token = null, lease_until = null where video_id = :id and n = :n and "
+                "ended_at is null"
             ),
             {
                 "id": video_id,
@@ -209,14 +322,16 @@ def claim_due(
             f"""
             with d as (
               select video_id, n from attempts
-              where provider = :provider and account = :account and state = any(:states) and due_at <= now()
+              where provider = :provider and account = :account and state = any(:states) and
+                due_at <= now()
                 and (lease_until is null or lease_until < now())
               order by due_at limit :limit for update skip locked),
             a as (
-              update attempts u set lease_token = :token, lease_until = now() + make_interval(secs => :lease)
+              update attempts u set lease_token = :token, lease_until = now() +
+                make_interval(secs => :lease)
               from d where u.video_id = d.video_id and u.n = d.n returning u.*)
             select {VIDEO}, {ATTEMPT} from a join videos v on v.id = a.video_id order by a.sent_at
-            """  # noqa: S608 - only column names are interpolated
+            """
         ),
         {
             "provider": provider,
@@ -230,7 +345,9 @@ def claim_due(
     return to_pairs(rows)
 
 
-def known_ids(connection: Connection, provider: str, account: str, canonical_ids: Sequence[str]) -> set[str]:
+def known_ids(
+    connection: Connection, provider: str, account: str, canonical_ids: Sequence[str]
+) -> set[str]:
     """Which of these provider videos belong to an attempt of ours."""
     rows = connection.execute(
         text(
@@ -245,11 +362,14 @@ def known_ids(connection: Connection, provider: str, account: str, canonical_ids
 def matchable(
     connection: Connection, provider: str, account: str, *, within: timedelta
 ) -> list[tuple[Video, Attempt]]:
-    """Attempts that a video in the provider's list may still belong to: unknown ones, and young abandoned ones."""
+    """Attempts that a video in the provider's list may still belong to: unknown ones, and young
+    abandoned ones.
+    """
     rows = connection.execute(
         pair_query(
-            f"select {VIDEO}, {ATTEMPT} from attempts a join videos v on v.id = a.video_id "  # noqa: S608
-            "where a.provider = :provider and a.account = :account and a.state in ('unknown', 'abandoned') "
+            f"select {VIDEO}, {ATTEMPT} from attempts a join videos v on v.id = a.video_id "
+            "where a.provider = :provider and a.account = :account and a.state in ('unknown', "
+            "'abandoned') "
             "and a.due_at is not null and a.sent_at > now() - :within order by a.sent_at"
         ),
         {"provider": provider, "account": account, "within": within},
@@ -258,7 +378,9 @@ def matchable(
 
 
 def ask_looks(connection: Connection, provider: str, account: str) -> None:
-    """Make the open attempts of an account due now: something has happened there (a webhook with a strange id)."""
+    """Make the open attempts of an account due now: something has happened there (a webhook with a
+    strange id).
+    """
     connection.execute(
         text(
             "update attempts set due_at = now() where provider = :provider and account = :account "
@@ -271,7 +393,7 @@ def ask_looks(connection: Connection, provider: str, account: str) -> None:
 def of_video(connection: Connection, video_id: str) -> list[Attempt]:
     """All attempts of a video, in their order."""
     rows = connection.execute(
-        attempt_query(f"select {ATTEMPT} from attempts a where a.video_id = :id order by a.n"),  # noqa: S608
+        attempt_query(f"select {ATTEMPT} from attempts a where a.video_id = :id order by a.n"),
         {"id": video_id},
     )
     return [Attempt(*row) for row in rows]
@@ -281,7 +403,7 @@ def accepted_of(connection: Connection, video_id: str) -> Attempt | None:
     """The attempt by which a video was accepted (not one that was detached)."""
     rows = connection.execute(
         attempt_query(
-            f"select {ATTEMPT} from attempts a where a.video_id = :id and a.state = 'accepted' "  # noqa: S608
+            f"select {ATTEMPT} from attempts a where a.video_id = :id and a.state = 'accepted' "
             "order by a.detached, a.n desc limit 1"
         ),
         {"id": video_id},
@@ -289,11 +411,23 @@ def accepted_of(connection: Connection, video_id: str) -> Attempt | None:
     return next((Attempt(*row) for row in rows), None)
 
 
+def open_count(connection: Connection, video_id: str) -> int:
+    """How many attempts of a video are open, detached ones included."""
+    return int(
+        connection.scalar(
+            text("select count(*) from attempts where video_id = :id and ended_at is null"),
+            {"id": video_id},
+        )
+        or 0
+    )
+
+
 def abandoned_count(connection: Connection, video_id: str) -> int:
     """How many attempts of a video were given up: what MAX_ATTEMPTS limits."""
     return int(
         connection.scalar(
-            text("select count(*) from attempts where video_id = :id and state = 'abandoned'"), {"id": video_id}
+            text("select count(*) from attempts where video_id = :id and state = 'abandoned'"),
+            {"id": video_id},
         )
         or 0
     )

@@ -13,7 +13,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestrator.errors import DependencyDown
 
-# Every statement of the program is short: what runs longer than this is stuck, and a stuck one would hold a worker's thread.
+# Every statement of the program is short: what runs longer than this is stuck, and a stuck one
+# would hold a worker's thread.
 _SESSION = (
     "-c statement_timeout=15000 -c lock_timeout=5000 "
     "-c idle_in_transaction_session_timeout=15000 -c timezone=UTC"
@@ -21,7 +22,9 @@ _SESSION = (
 
 
 class Database:
-    """A pool that opens with the first use. `url` is a libpq URL (`postgresql://…`), TCP or socket."""
+    """A pool that opens with the first use. `url` is a libpq URL (`postgresql://…`), TCP
+    or socket.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 10, application: str = "orchestrator"):
         self._engine: Engine = create_engine(

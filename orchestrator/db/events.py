@@ -1,4 +1,6 @@
-"""`video_events`: what happened. Lifecycle events are written by `transitions`; here are audit events and the reads."""
+"""`video_events`: what happened. Lifecycle events are written by `transitions`; here are audit
+events and the reads.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,16 @@ def audit(connection: Connection, video_id: str, event_type: str, data: Mapping[
     )
 
 
-def of_video(connection: Connection, video_id: str, *, after: int = 0, limit: int = 1000) -> list[Event]:
-    """The history of a video in the order in which it happened, behind the event with the id `after`."""
+def of_video(
+    connection: Connection, video_id: str, *, after: int = 0, limit: int = 1000
+) -> list[Event]:
+    """The history of a video in the order in which it happened, behind the event with the id
+    `after`.
+    """
     return _events(
         connection,
-        f"select {_COLUMNS} from video_events where video_id = :id and id > :after order by id limit :limit",  # noqa: S608
+        f"select {_COLUMNS} from video_events where video_id = :id and id > :after order by id "
+        f"limit :limit",
         {"id": video_id, "after": after, "limit": limit},
     )
 
@@ -47,10 +54,12 @@ def of_user(
     before: int | None = None,
     limit: int = 50,
 ) -> list[Event]:
-    """Recent events of a user (None: of everybody), newest first, before the event with the id `before`."""
+    """Recent events of a user (None: of everybody), newest first, before the event with the id
+    `before`.
+    """
     return _events(
         connection,
-        f"select {_COLUMNS} from video_events "  # noqa: S608 - only column names are interpolated
+        f"select {_COLUMNS} from video_events "
         "where (cast(:user_id as text) is null or user_id = :user_id) "
         "and (cast(:before as bigint) is null or id < :before) "
         "and (cardinality(cast(:types as text[])) = 0 or event_type = any(:types)) "

@@ -11,17 +11,21 @@ from orchestrator.records import Video
 
 
 def expired_content(connection: Connection, *, deleted_days: float, limit: int) -> list[Video]:
-    """Videos whose bytes are no longer owed to anybody: deleted long enough ago, or past their `expires_at`."""
+    """Videos whose bytes are no longer owed to anybody: deleted long enough ago, or past their
+    `expires_at`.
+    """
     rows = connection.execute(
         video_query(
             f"""
             (select {VIDEO} from videos v where v.status = 'deleted' and v.purged_at is null
-               and v.content_key is not null and v.deleted_at < now() - make_interval(secs => :deleted)
+               and v.content_key is not null and v.deleted_at < now() - make_interval(secs =>
+                 :deleted)
              order by v.deleted_at limit :limit)
             union all
-            (select {VIDEO} from videos v where v.expires_at < now() and v.purged_at is null and v.status = 'completed'
+            (select {VIDEO} from videos v where v.expires_at < now() and v.purged_at is null and
+            v.status = 'completed'
              order by v.expires_at limit :limit)
-            """  # noqa: S608 - only column names are interpolated
+            """
         ),
         {"deleted": deleted_days * 86_400, "limit": limit},
     )
@@ -31,7 +35,8 @@ def expired_content(connection: Connection, *, deleted_days: float, limit: int) 
 def inputs_in_use(connection: Connection, keys: Sequence[str]) -> set[str]:
     """Which of these keys some video still needs or remembers."""
     rows = connection.execute(
-        text("select distinct input_key from videos where input_key = any(:keys)"), {"keys": list(keys)}
+        text("select distinct input_key from videos where input_key = any(:keys)"),
+        {"keys": list(keys)},
     )
     return set(rows.scalars())
 
@@ -40,7 +45,8 @@ def content_in_use(connection: Connection, keys: Sequence[str]) -> set[str]:
     """Which of these storage keys a video's row names."""
     rows = connection.execute(
         text(
-            "select k from unnest(cast(:keys as text[])) k join videos v on v.id = split_part(k, '/', 2) collate \"C\" "
+            "select k from unnest(cast(:keys as text[])) k join videos v on v.id = "
+            "split_part(k, '/', 2) collate \"C\" "
             "where k in (v.content_key, v.thumbnail_key, v.spritesheet_key) and v.purged_at is null"
         ),
         {"keys": list(keys)},
@@ -53,7 +59,8 @@ def forget_keys(connection: Connection, *, days: float, limit: int) -> int:
     return connection.execute(
         text(
             "delete from idempotency_keys where ctid in (select ctid from idempotency_keys "
-            "where created_at < now() - make_interval(secs => :age) order by created_at limit :limit)"
+            "where created_at < now() - make_interval(secs => :age) order by created_at limit "
+            ":limit)"
         ),
         {"age": days * 86_400, "limit": limit},
     ).rowcount
@@ -63,8 +70,10 @@ def prune_events(connection: Connection, *, days: float, limit: int) -> int:
     """Drop old events of videos that are over. Returns how many."""
     return connection.execute(
         text(
-            "delete from video_events where id in (select e.id from video_events e join videos v on v.id = e.video_id "
-            "where e.created_at < now() - make_interval(secs => :age) and v.finished_at is not null "
+            "delete from video_events where id in (select e.id from video_events e join videos "
+            "v on v.id = e.video_id "
+            "where e.created_at < now() - make_interval(secs => :age) and v.finished_at is not "
+            "null "
             "order by e.created_at limit :limit)"
         ),
         {"age": days * 86_400, "limit": limit},

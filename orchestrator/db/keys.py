@@ -48,7 +48,7 @@ def valid(connection: Connection, key_hash: str) -> ApiKey | None:
     """The key with this hash, if it counts now."""
     row = connection.execute(
         text(
-            f"select {_COLUMNS} from api_keys where key_hash = :hash and revoked_at is null "  # noqa: S608
+            f"select {_COLUMNS} from api_keys where key_hash = :hash and revoked_at is null "
             "and (expires_at is null or expires_at > now())"
         ).columns(*_RESULT),
         {"hash": key_hash},
@@ -61,7 +61,8 @@ def used(connection: Connection, key_id: str) -> None:
     connection.execute(
         text(
             "update api_keys set last_used_at = date_trunc('minute', now()) "
-            "where id = :id and (last_used_at is null or last_used_at < date_trunc('minute', now()))"
+            "where id = :id and (last_used_at is null or last_used_at < date_trunc('minute', "
+            "now()))"
         ),
         {"id": key_id},
     )
@@ -71,8 +72,9 @@ def page(connection: Connection, user_id: str | None) -> list[ApiKey]:
     """The keys of a user (None: of everybody), newest first."""
     rows = connection.execute(
         text(
-            f"select {_COLUMNS} from api_keys "  # noqa: S608 - only column names are interpolated
-            "where cast(:user_id as text) is null or user_id = :user_id order by created_at desc, id desc limit 1000"
+            f"select {_COLUMNS} from api_keys "
+            "where cast(:user_id as text) is null or user_id = :user_id order by created_at "
+            "desc, id desc limit 1000"
         ).columns(*_RESULT),
         {"user_id": user_id},
     )
@@ -80,10 +82,13 @@ def page(connection: Connection, user_id: str | None) -> list[ApiKey]:
 
 
 def revoke(connection: Connection, key_id: str) -> ApiKey | None:
-    """Make a key worthless, found by its id or its prefix. None: no such key. A second revocation changes nothing."""
+    """Make a key worthless, found by its id or its prefix. None: no such key. A second revocation
+    changes nothing.
+    """
     row = connection.execute(
         text(
-            "update api_keys set revoked_at = coalesce(revoked_at, now()) where id = :id or prefix = :id "
+            "update api_keys set revoked_at = coalesce(revoked_at, now()) where id = :id or "
+            "prefix = :id "
             f"returning {_COLUMNS}"
         ).columns(*_RESULT),
         {"id": key_id},

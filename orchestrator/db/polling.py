@@ -17,7 +17,9 @@ from orchestrator.records import Attempt, Video
 def claim(
     connection: Connection, video_ids: Sequence[str], step: str, *, token: str, lease: float
 ) -> list[tuple[Video, Attempt]]:
-    """Take the due ones among these videos for their poll or store step, with the attempt that the provider accepted."""
+    """Take the due ones among these videos for their poll or store step, with the attempt that the
+    provider accepted.
+    """
     rows = connection.execute(
         pair_query(
             f"""
@@ -27,12 +29,14 @@ def claim(
                 and (lease_until is null or lease_until < now())
               order by id for update skip locked),
             v as (
-              update videos u set lease_token = :token, lease_until = now() + make_interval(secs => :lease)
+              update videos u set lease_token = :token, lease_until = now() + make_interval(secs
+                => :lease)
               from d where u.id = d.id returning u.*)
             select {VIDEO}, {ATTEMPT} from v join lateral (
-              select * from attempts t where t.video_id = v.id and t.state = 'accepted' and not t.detached
+              select * from attempts t where t.video_id = v.id and t.state = 'accepted' and not
+                t.detached
               order by t.n desc limit 1) a on true
-            """  # noqa: S608 - only column names are interpolated
+            """
         ),
         {"ids": list(video_ids), "step": step, "token": token, "lease": lease},
     )
@@ -49,27 +53,35 @@ class Running:
 
 
 def still_running(connection: Connection, found: Sequence[Running], *, token: str) -> list[Video]:
-    """Record looks that found work going on: progress never falls, and an event tells only of a change."""
+    """Record looks that found work going on: progress never falls, and an event tells only of a
+    change.
+    """
     if not found:
         return []
     rows = connection.execute(
         video_query(
             f"""
-            with r as (select * from jsonb_to_recordset(cast(:found as jsonb)) as r(id text, progress integer, due_in float)),
-            o as (select v.id, v.progress from videos v join r on r.id = v.id collate "C" order by v.id for update of v),
+            with r as (select * from jsonb_to_recordset(cast(:found as jsonb)) as r(id text,
+            progress integer, due_in float)),
+            o as (select v.id, v.progress from videos v join r on r.id = v.id collate "C" order
+            by v.id for update of v),
             v as (
-              update videos u set progress = greatest(u.progress, r.progress), last_polled_at = now(),
-                due_at = now() + make_interval(secs => r.due_in), lease_token = null, lease_until = null,
-                failures = 0, missing_since = null, updated_at = case when r.progress > o.progress then now() else u.updated_at end,
+              update videos u set progress = greatest(u.progress, r.progress), last_polled_at =
+                now(),
+                due_at = now() + make_interval(secs => r.due_in), lease_token = null, lease_until
+                = null,
+                failures = 0, missing_since = null, updated_at = case when r.progress >
+                o.progress then now() else u.updated_at end,
                 seq = u.seq + case when r.progress > o.progress then 1 else 0 end
               from r join o on o.id = r.id collate "C"
               where u.id = o.id and u.lease_token = :token and u.step = 'poll'
               returning u.*, r.progress > o.progress as moved),
             told as (
               insert into video_events (video_id, event_type, event_data, seq, user_id)
-              select v.id, 'progress', jsonb_build_object('progress', v.progress), v.seq, v.user_id from v where v.moved)
+              select v.id, 'progress', jsonb_build_object('progress', v.progress), v.seq,
+                v.user_id from v where v.moved)
             select {VIDEO} from v where v.moved
-            """  # noqa: S608 - only column names are interpolated
+            """
         ),
         {"found": json.dumps([asdict(item) for item in found]), "token": token},
     )
@@ -88,31 +100,38 @@ class Generated:
 
 
 def generated(connection: Connection, found: Sequence[Generated], *, token: str) -> list[Video]:
-    """Record what the provider has finished: the slot is free, the charge is booked, the store step is due now."""
+    """Record what the provider has finished: the slot is free, the charge is booked, the store step
+    is due now.
+    """
     if not found:
         return []
     rows = connection.execute(
         video_query(
             f"""
             with g as (select * from jsonb_to_recordset(cast(:found as jsonb)) as
-                         g(id text, n integer, upstream_status text, cost numeric, content_expires_at timestamptz)),
-            o as (select v.id from videos v join g on g.id = v.id collate "C" order by v.id for update of v),
+                         g(id text, n integer, upstream_status text, cost numeric,
+                         content_expires_at timestamptz)),
+            o as (select v.id from videos v join g on g.id = v.id collate "C" order by v.id for
+            update of v),
             v as (
-              update videos u set step = 'store', progress = 99, last_polled_at = now(), due_at = now(), rung_at = now(),
-                lease_token = null, lease_until = null, failures = 0, missing_since = null, updated_at = now(),
+              update videos u set step = 'store', progress = 99, last_polled_at = now(), due_at =
+                now(), rung_at = now(),
+                lease_token = null, lease_until = null, failures = 0, missing_since = null,
+                updated_at = now(),
                 cost_actual = u.cost_actual + g.cost, seq = u.seq + 1
               from g join o on o.id = g.id collate "C"
               where u.id = o.id and u.lease_token = :token and u.step = 'poll'
               returning u.*, g.n, g.upstream_status, g.cost, g.content_expires_at),
             ended as (
-              update attempts a set ended_at = now(), upstream_status = v.upstream_status, cost = v.cost,
+              update attempts a set ended_at = now(), upstream_status = v.upstream_status, cost =
+                v.cost,
                 content_expires_at = v.content_expires_at
               from v where a.video_id = v.id and a.n = v.n),
             told as (
               insert into video_events (video_id, event_type, event_data, seq, user_id)
               select v.id, 'progress', jsonb_build_object('progress', 99), v.seq, v.user_id from v)
             select {VIDEO} from v
-            """  # noqa: S608 - only column names are interpolated
+            """
         ),
         {"found": json.dumps([asdict(item) for item in found], default=str), "token": token},
     )
@@ -128,14 +147,17 @@ def snooze(
     failed: bool = False,
     missing: bool = False,
 ) -> None:
-    """Give leases back without news: look again in `due_in` seconds. Nothing is counted against the video."""
+    """Give leases back without news: look again in `due_in` seconds. Nothing is counted against the
+    video.
+    """
     if not video_ids:
         return
     connection.execute(
         text(
             "update videos set lease_token = null, lease_until = null, "
             "due_at = now() + make_interval(secs => :due_in), failures = failures + :failed, "
-            "missing_since = case when :missing then coalesce(missing_since, now()) else missing_since end "
+            "missing_since = case when :missing then coalesce(missing_since, now()) else "
+            "missing_since end "
             "where id = any(:ids) and lease_token = :token"
         ),
         {
@@ -149,13 +171,17 @@ def snooze(
 
 
 def ask(connection: Connection, video_id: str, *, at_least: float) -> bool:
-    """Somebody wants to know now: make the poll due, if the last look is older than `at_least` seconds."""
+    """Somebody wants to know now: make the poll due, if the last look is older than `at_least`
+    seconds.
+    """
     return bool(
         connection.execute(
             text(
-                "update videos set due_at = now(), rung_at = now() where id = :id and step = 'poll' and due_at > now() "
+                "update videos set due_at = now(), rung_at = now() where id = :id and step = "
+                "'poll' and due_at > now() "
                 "and lease_token is null "
-                "and coalesce(last_polled_at, created_at) < now() - make_interval(secs => :at_least)"
+                "and coalesce(last_polled_at, created_at) < now() - make_interval(secs => "
+                ":at_least)"
             ),
             {"id": video_id, "at_least": at_least},
         ).rowcount

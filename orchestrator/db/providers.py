@@ -1,4 +1,6 @@
-"""`providers`: pauses, rate tokens, observed durations. Shared by all processes, so that one of them learns for all."""
+"""`providers`: pauses, rate tokens, observed durations. Shared by all processes, so that one of
+them learns for all.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,13 @@ def get(connection: Connection, name: str, account: str) -> ProviderState | None
 
 
 def pause(
-    connection: Connection, name: str, account: str, *, reason: str, seconds: float, growing: bool = True
+    connection: Connection,
+    name: str,
+    account: str,
+    *,
+    reason: str,
+    seconds: float,
+    growing: bool = True,
 ) -> None:
     """No new submissions there for a while. A shorter pause never cuts a longer one short.
 
@@ -37,9 +45,11 @@ def pause(
             insert into providers as p (name, account, paused_until, pause_reason, pauses)
             values (:name, :account, now() + make_interval(secs => :seconds), :reason, :growing)
             on conflict (name, account) do update set
-              pause_reason = case when p.paused_until > excluded.paused_until then p.pause_reason else excluded.pause_reason end,
+              pause_reason = case when p.paused_until > excluded.paused_until then p.pause_reason
+              else excluded.pause_reason end,
               paused_until = greatest(p.paused_until, excluded.paused_until),
-              pauses = p.pauses + case when p.paused_until > now() then 0 else :growing end, updated_at = now()
+              pauses = p.pauses + case when p.paused_until > now() then 0 else :growing end,
+              updated_at = now()
             """
         ),
         {
@@ -57,8 +67,10 @@ def stop(connection: Connection, name: str, account: str, *, reason: str) -> Non
     connection.execute(
         text(
             """
-            insert into providers (name, account, paused_until, pause_reason) values (:name, :account, 'infinity', :reason)
-            on conflict (name, account) do update set paused_until = 'infinity', pause_reason = :reason, updated_at = now()
+            insert into providers (name, account, paused_until, pause_reason) values (:name,
+              :account, 'infinity', :reason)
+            on conflict (name, account) do update set paused_until = 'infinity', pause_reason =
+              :reason, updated_at = now()
             """
         ),
         {"name": name, "account": account, "reason": reason},
@@ -70,7 +82,8 @@ def resume(connection: Connection, name: str, account: str) -> bool:
     return bool(
         connection.execute(
             text(
-                "update providers set paused_until = null, pause_reason = null, pauses = 0, polls_paused_until = null, "
+                "update providers set paused_until = null, pause_reason = null, pauses = 0, "
+                "polls_paused_until = null, "
                 "updated_at = now() where name = :name and account = :account "
                 "and (paused_until > now() or polls_paused_until > now())"
             ),
@@ -83,7 +96,8 @@ def recovered(connection: Connection, name: str, account: str) -> None:
     """It answers again: the next pause starts short."""
     connection.execute(
         text(
-            "update providers set pauses = 0, paused_until = null, pause_reason = null, updated_at = now() "
+            "update providers set pauses = 0, paused_until = null, pause_reason = null, "
+            "updated_at = now() "
             "where name = :name and account = :account and pauses > 0 and paused_until <= now()"
         ),
         {"name": name, "account": account},
@@ -98,7 +112,8 @@ def pause_polls(connection: Connection, name: str, account: str, *, seconds: flo
             insert into providers as p (name, account, polls_paused_until)
             values (:name, :account, now() + make_interval(secs => :seconds))
             on conflict (name, account) do update set
-              polls_paused_until = greatest(p.polls_paused_until, excluded.polls_paused_until), updated_at = now()
+              polls_paused_until = greatest(p.polls_paused_until, excluded.polls_paused_until),
+              updated_at = now()
             """
         ),
         {"name": name, "account": account, "seconds": seconds},
@@ -122,7 +137,8 @@ def polls_paused_for(connection: Connection, name: str, account: str) -> float:
 def take_tokens(connection: Connection, name: str, account: str, *, rpm: int, wanted: int) -> int:
     """Take up to `wanted` of the creates that the account's rate allows now; returns how many.
 
-    A bucket of a minute's worth is too bursty for servers that count in shorter windows: it holds ten seconds'.
+    A bucket of a minute's worth is too bursty for servers that count in shorter windows: it
+    holds ten seconds'.
     """
     row = connection.execute(
         text(
@@ -130,7 +146,8 @@ def take_tokens(connection: Connection, name: str, account: str, *, rpm: int, wa
             insert into providers as p (name, account, rate_tokens, rate_at)
             values (:name, :account, :burst, now())
             on conflict (name, account) do update set rate_at = now(), rate_tokens = least(:burst,
-              coalesce(p.rate_tokens, :burst) + extract(epoch from now() - coalesce(p.rate_at, now())) * :rate)
+              coalesce(p.rate_tokens, :burst) + extract(epoch from now() - coalesce(p.rate_at,
+              now())) * :rate)
             returning rate_tokens
             """
         ),
@@ -140,7 +157,8 @@ def take_tokens(connection: Connection, name: str, account: str, *, rpm: int, wa
     if taken:
         connection.execute(
             text(
-                "update providers set rate_tokens = rate_tokens - :taken where name = :name and account = :account"
+                "update providers set rate_tokens = rate_tokens - :taken where name = :name "
+                "and account = :account"
             ),
             {"name": name, "account": account, "taken": taken},
         )
@@ -148,26 +166,40 @@ def take_tokens(connection: Connection, name: str, account: str, *, rpm: int, wa
 
 
 def observe(connection: Connection, name: str, account: str, key: str, seconds: float) -> None:
-    """Remember how long a video of this kind took, from acceptance to the end: the last few are kept."""
+    """Remember how long a video of this kind took, from acceptance to the end: the last few are
+    kept.
+    """
     connection.execute(
         text(
             f"""
             insert into providers as p (name, account, durations)
-            values (:name, :account, jsonb_build_object(cast(:key as text), jsonb_build_array(cast(:seconds as float))))
-            on conflict (name, account) do update set updated_at = now(), durations = p.durations || jsonb_build_object(
+            values (:name, :account, jsonb_build_object(cast(:key as text),
+            jsonb_build_array(cast(:seconds as float))))
+            on conflict (name, account) do update set updated_at = now(), durations = p.durations
+              || jsonb_build_object(
               cast(:key as text), coalesce((
                 select jsonb_agg(d.value order by d.place) from (
-                  select * from jsonb_array_elements(p.durations -> :key) with ordinality d(value, place)
+                  select * from jsonb_array_elements(p.durations -> :key) with ordinality
+                    d(value, place)
                   order by place desc limit {OBSERVED_DURATIONS - 1}) d), cast('[]' as jsonb))
               || jsonb_build_array(cast(:seconds as float)))
-            """  # noqa: S608 - a number of ours
+            """
         ),
         {"name": name, "account": account, "key": key, "seconds": round(seconds, 3)},
     )
 
 
-def count(connection: Connection, name: str, account: str, *, unclaimed: int | None = None, duplicates: int = 0) -> None:
-    """Note how many videos of its list nobody here asked for (as of the last walk), and late successes (added up)."""
+def count(
+    connection: Connection,
+    name: str,
+    account: str,
+    *,
+    unclaimed: int | None = None,
+    duplicates: int = 0,
+) -> None:
+    """Note how many videos of its list nobody here asked for (as of the last walk), and late
+    successes (added up).
+    """
     connection.execute(
         text(
             """

@@ -1,4 +1,6 @@
-"""The backlog and everything that is due: admit, ring, rescue. The truth that the broker only hints at."""
+"""The backlog and everything that is due: admit, ring, rescue. The truth that the broker only hints
+at.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def lock_dispatch(connection: Connection) -> bool:
 
 
 def backlogs(connection: Connection) -> list[tuple[str, str]]:
-    """The (provider, account) pairs that have videos waiting for a slot: a skip scan, one index probe each."""
+    """The (provider, account) pairs that have videos waiting for a slot and are not paused: a skip
+    scan.
+    """
     rows = connection.execute(
         text(
             """
@@ -49,28 +53,34 @@ def backlogs(connection: Connection) -> list[tuple[str, str]]:
                order by provider, account limit 1)
               union all
               select n.provider, n.account from t cross join lateral (
-                select v.provider, v.account from videos v where v.status = 'queued' and v.admitted_at is null
-                  and (v.provider, v.account) > (t.provider, t.account) order by v.provider, v.account limit 1) n)
-            select provider, account from t
+                select v.provider, v.account from videos v where v.status = 'queued' and
+                  v.admitted_at is null
+                  and (v.provider, v.account) > (t.provider, t.account) order by v.provider,
+                    v.account limit 1) n)
+            select t.provider, t.account from t
+            left join providers p on p.name = t.provider and p.account = t.account
+            where p.paused_until is null or p.paused_until <= now()
             """
         )
     )
     return [(row[0], row[1]) for row in rows]
 
 
-def load(connection: Connection, provider: str, account: str) -> Load:
-    """Count the slots in use at one account."""
+def load(connection: Connection, provider: str, account: str, *, ahead: int) -> Load:
+    """Count the slots in use at one account; admissions are counted up to `ahead`."""
     row = connection.execute(
         text(
             """
             select (select count(*) from attempts where provider = :provider and account = :account
                       and ended_at is null),
-                   (select count(*) from videos v where v.provider = :provider and v.account = :account
-                      and v.status = 'queued' and v.admitted_at is not null
-                      and not exists (select 1 from attempts a where a.video_id = v.id and a.ended_at is null))
+                   (select count(*) from (select 1 from videos v where v.provider = :provider
+                      and v.account = :account and v.status = 'queued' and v.admitted_at is not null
+                      and not exists (select 1 from attempts a where a.video_id = v.id and
+                        a.ended_at is null)
+                      limit :ahead) f)
             """
         ),
-        {"provider": provider, "account": account},
+        {"provider": provider, "account": account, "ahead": ahead},
     ).one()
     return Load(row[0], row[1])
 
@@ -78,9 +88,12 @@ def load(connection: Connection, provider: str, account: str) -> Load:
 def admit(connection: Connection, provider: str, account: str, slots: int) -> list[Due]:
     """Give up to `slots` waiting videos their slot, and mark them as rung.
 
-    The next slot goes to the user with the least in flight per weight; within a user by rank. The candidates are
-    found by a skip scan over the users and a few index probes each, so a backlog of one user costs the others
-    nothing. Window functions rule out SKIP LOCKED: hence `lock_dispatch`, and the compare-and-set here.
+    The next slot goes to the user with the least in flight per weight; within a user by rank.
+    The candidates are
+    found by a skip scan over the users and a few index probes each, so a backlog of one user
+    costs the others
+    nothing. Window functions rule out SKIP LOCKED: hence `lock_dispatch`, and the
+    compare-and-set here.
     """
     if slots <= 0:
         return []
@@ -92,7 +105,8 @@ def admit(connection: Connection, provider: str, account: str, slots: int) -> li
 
 _ADMIT = """
 with recursive t as (
-  (select user_id from videos where provider = :provider and account = :account and status = 'queued'
+  (select user_id from videos where provider = :provider and account = :account and status =
+  'queued'
      and admitted_at is null order by user_id limit 1)
   union all
   select (select v.user_id from videos v where v.provider = :provider and v.account = :account
@@ -112,7 +126,8 @@ candidates as (
   from t left join user_quotas q on q.user_id = t.user_id left join f on f.user_id = t.user_id
   cross join lateral (
     select v.id, v.rank_at, row_number() over (order by v.rank_at, v.id) as place
-    from (select id, rank_at from videos where provider = :provider and account = :account and status = 'queued'
+    from (select id, rank_at from videos where provider = :provider and account = :account and
+      status = 'queued'
             and admitted_at is null and user_id = t.user_id and due_at <= now()
           order by rank_at, id limit :slots) v) w
   where t.user_id is not null),
@@ -135,9 +150,11 @@ def ring_due(connection: Connection, *, again: float, limit: int) -> list[Due]:
             """
             update videos v set rung_at = now() from (
               select id from videos
-              where due_at <= now() and due_at is not null and (step <> 'submit' or admitted_at is not null)
+              where due_at <= now() and due_at is not null and (step <> 'submit' or admitted_at
+                is not null)
                 and (lease_until is null or lease_until < now())
-                and (rung_at is null or rung_at < now() - make_interval(secs => :again) or rung_at < due_at)
+                and (rung_at is null or rung_at < now() - make_interval(secs => :again) or
+                  rung_at < due_at)
               order by due_at limit :limit for update skip locked) d
             where v.id = d.id
             returning v.id, v.step, v.kind, v.provider, v.account
@@ -167,7 +184,8 @@ def ring_due_attempts(connection: Connection, *, again: float, limit: int) -> li
             update attempts a set rung_at = now() from (
               select video_id, n from attempts
               where due_at <= now() and (lease_until is null or lease_until < now())
-                and (rung_at is null or rung_at < now() - make_interval(secs => :again) or rung_at < due_at)
+                and (rung_at is null or rung_at < now() - make_interval(secs => :again) or
+                  rung_at < due_at)
               order by due_at limit :limit for update skip locked) d
             where a.video_id = d.video_id and a.n = d.n
             returning a.video_id, a.n, a.state, a.provider, a.account
@@ -178,16 +196,19 @@ def ring_due_attempts(connection: Connection, *, again: float, limit: int) -> li
     return [DueAttempt(*row) for row in rows]
 
 
-def expired_submits(connection: Connection, *, limit: int) -> list[tuple[str, int]]:
-    """Attempts whose caller died in the middle: still `sent`, lease run out. As (video id, n)."""
+def expired_submits(connection: Connection, *, limit: int) -> list[tuple[str, int, str, str]]:
+    """Attempts whose caller died in the middle: still `sent`, lease run out. As (video id, n,
+    provider, account).
+    """
     rows = connection.execute(
         text(
-            "select video_id, n from attempts where state = 'sent' and lease_until < now() "
+            "select video_id, n, provider, account from attempts where state = 'sent' and "
+            "lease_until < now() "
             "order by lease_until limit :limit"
         ),
         {"limit": limit},
     )
-    return [(row[0], row[1]) for row in rows]
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
 def overdue_starts(connection: Connection, *, timeout: float, limit: int) -> list[str]:
@@ -213,7 +234,7 @@ def renew(connection: Connection, tokens: Sequence[str], *, seconds: float) -> i
     for table in ("videos", "attempts"):
         renewed += connection.execute(
             text(
-                f"update {table} set lease_until = now() + make_interval(secs => :seconds) "  # noqa: S608
+                f"update {table} set lease_until = now() + make_interval(secs => :seconds) "
                 "where lease_token = any(:tokens)"
             ),
             {"tokens": list(tokens), "seconds": seconds},

@@ -1,4 +1,6 @@
-"""`user_quotas`: reserve, settle, read, change. A month that is over counts as not used, before anybody resets it."""
+"""`user_quotas`: reserve, settle, read, change. A month that is over counts as not used, before
+anybody resets it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from orchestrator.lifecycle import QuotaState
 from orchestrator.policies import default_videos_limit
 from orchestrator.records import Quota, Video
 
-_NEXT_MONTH = "((date_trunc('month', now() at time zone 'UTC') + interval '1 month') at time zone 'UTC')"
+_NEXT_MONTH = (
+    "((date_trunc('month', now() at time zone 'UTC') + interval '1 month') at time zone 'UTC')"
+)
 _COLUMNS = (
     "user_id, case when now() >= reset_at then 0 else videos_created end, videos_limit, "
     f"case when now() >= reset_at then {_NEXT_MONTH} else reset_at end, created_at, updated_at, "
@@ -43,9 +47,11 @@ class Reserved:
 
 
 def reserve(connection: Connection, wanted: Sequence[Wanted]) -> dict[str, Reserved]:
-    """Reserve for several users at once, each wholly or not at all; users that are missing in the answer were refused.
+    """Reserve for several users at once, each wholly or not at all; users that are missing in the
+    answer were refused.
 
-    One guarded UPDATE with the monthly reset folded in. Rows are locked in the order of their user, so that two
+    One guarded UPDATE with the monthly reset folded in. Rows are locked in the order of their
+    user, so that two
     batches cannot wait for each other.
     """
     granted = _reserve(connection, wanted)
@@ -61,7 +67,8 @@ def _reserve(connection: Connection, wanted: Sequence[Wanted]) -> dict[str, Rese
             f"""
             with want as (select * from jsonb_to_recordset(cast(:wanted as jsonb))
                             as w(user_id text, videos integer, cost numeric)),
-            held as (select q.user_id, now() >= q.reset_at as over, w.videos, w.cost from user_quotas q join want w
+            held as (select q.user_id, now() >= q.reset_at as over, w.videos, w.cost from
+            user_quotas q join want w
                        on w.user_id = q.user_id collate "C" order by q.user_id for update of q)
             update user_quotas q set
               videos_created = case when h.over then 0 else q.videos_created end + h.videos,
@@ -74,7 +81,7 @@ def _reserve(connection: Connection, wanted: Sequence[Wanted]) -> dict[str, Rese
               and (q.cost_limit is null
                    or case when h.over then 0 else q.cost_used end + h.cost <= q.cost_limit)
             returning q.user_id, q.period_started_at, q.max_in_flight
-            """  # noqa: S608 - no value is interpolated
+            """
         ),
         {
             "wanted": json.dumps(
@@ -94,7 +101,7 @@ def _welcome(connection: Connection, strangers: Sequence[Wanted]) -> bool:
             select u.user_id, u.videos_limit, {_NEXT_MONTH}
             from jsonb_to_recordset(cast(:users as jsonb)) as u(user_id text, videos_limit integer)
             order by u.user_id on conflict (user_id) do nothing
-            """  # noqa: S608 - no value is interpolated
+            """
         ),
         {
             "users": json.dumps(
@@ -109,7 +116,9 @@ def _welcome(connection: Connection, strangers: Sequence[Wanted]) -> bool:
 
 
 def settle(connection: Connection, video: Video) -> None:
-    """Turn a video's reservation into what it came to: call once, when its quota_state has just left `reserved`."""
+    """Turn a video's reservation into what it came to: call once, when its quota_state has just
+    left `reserved`.
+    """
     connection.execute(
         text(
             "update user_quotas set videos_created = videos_created - :back, "
@@ -140,7 +149,7 @@ def charge(connection: Connection, video: Video, cost: Decimal) -> None:
 def get(connection: Connection, user_id: str) -> Quota | None:
     """The user's quota as of now; None for a user that never asked for anything."""
     row = connection.execute(
-        text(f"select {_COLUMNS} from user_quotas where user_id = :user_id"),  # noqa: S608
+        text(f"select {_COLUMNS} from user_quotas where user_id = :user_id"),
         {"user_id": user_id},
     ).one_or_none()
     return None if row is None else Quota(*row)
@@ -165,18 +174,20 @@ def change(connection: Connection, user_id: str, values: Mapping[str, Any]) -> Q
     ensure(connection, user_id)
     sets = ", ".join(f"{name} = :{name}" for name in sorted(values))
     connection.execute(
-        text(f"update user_quotas set {sets}, updated_at = now() where user_id = :user_id"),  # noqa: S608
+        text(f"update user_quotas set {sets}, updated_at = now() where user_id = :user_id"),
         {**values, "user_id": user_id},
     )
     return ensure(connection, user_id)
 
 
 def reset(connection: Connection, user_id: str) -> Quota:
-    """Start the user's month anew, now. Videos of the old period give nothing back to the new one."""
+    """Start the user's month anew, now. Videos of the old period give nothing back to
+    the new one.
+    """
     ensure(connection, user_id)
     connection.execute(
         text(
-            f"update user_quotas set videos_created = 0, cost_used = 0, reset_at = {_NEXT_MONTH}, "  # noqa: S608
+            f"update user_quotas set videos_created = 0, cost_used = 0, reset_at = {_NEXT_MONTH}, "
             "period_started_at = clock_timestamp(), updated_at = now() where user_id = :user_id"
         ),
         {"user_id": user_id},

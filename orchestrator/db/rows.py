@@ -1,4 +1,6 @@
-"""From result rows to records: by position, since tables and records list their columns in the same order."""
+"""From result rows to records: by position, since tables and records list their columns in the same
+order.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,15 @@ def columns(alias: str, table: Any = videos) -> str:
 
 VIDEO = columns("v")
 ATTEMPT = columns("a", attempts)
+
+
+# A worker may write while its token is on the row, or while nobody's is and no other attempt is
+# open: then nobody has
+# decided otherwise since, and what it knows (a late answer of the provider, say) still counts.
+MINE = (
+    "(v.lease_token = :token or (v.lease_token is null and not exists (select 1 from attempts o "
+    "where o.video_id = v.id and o.ended_at is null and not o.detached and o.n <> :n)))"
+)
 
 
 def video_query(sql: str) -> TextualSelect:
@@ -46,5 +57,3 @@ def to_videos(rows: Iterable[Sequence[Any]]) -> list[Video]:
 def to_pairs(rows: Iterable[Sequence[Any]]) -> list[tuple[Video, Attempt]]:
     """Videos and attempts from the rows of `pair_query`."""
     return [(Video(*row[:_VIDEO_WIDTH]), Attempt(*row[_VIDEO_WIDTH:])) for row in rows]
-
-

@@ -18,7 +18,9 @@ _SEEDED = ("admin", "anonymous")
 
 
 def script() -> str:
-    """The text of schema.sql: inside the package when installed from a wheel, at the root of a checkout."""
+    """The text of schema.sql: inside the package when installed from a wheel, at the root of a
+    checkout.
+    """
     packaged = files("orchestrator") / "schema.sql"
     if packaged.is_file():
         return packaged.read_text(encoding="utf-8")
@@ -26,7 +28,8 @@ def script() -> str:
 
 
 def migrate(database: Database) -> list[str]:
-    """Apply the schema, verify every table, seed the default quotas. Returns the names of the tables.
+    """Apply the schema, verify every table, seed the default quotas. Returns the names of the
+    tables.
 
     Raises:
         ConfigurationError: a table or column is missing although the script ran.
@@ -37,8 +40,9 @@ def migrate(database: Database) -> list[str]:
         connection.execute(text("set local lock_timeout = 0"))
         connection.execute(text("set local statement_timeout = 0"))
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        with connection.connection.cursor() as cursor:
-            cursor.execute(script())
+        cursor = connection.connection.cursor()
+        cursor.execute(script())
+        cursor.close()
         _seed(connection)
         missing = _missing(connection)
     if missing:
@@ -51,7 +55,8 @@ def version(database: Database) -> int | None:
     with database.statement() as connection:
         if connection.scalar(text("select to_regclass('schema_version')")) is None:
             return None
-        return connection.scalar(text("select max(version) from schema_version"))
+        found: int | None = connection.scalar(text("select max(version) from schema_version"))
+        return found
 
 
 def _missing(connection: Connection) -> list[str]:
@@ -74,8 +79,10 @@ def _seed(connection: Connection) -> None:
     for user_id in _SEEDED:
         connection.execute(
             text(
-                "insert into user_quotas (user_id, videos_limit, reset_at) values (:user_id, :limit, "
-                "(date_trunc('month', now() at time zone 'UTC') + interval '1 month') at time zone 'UTC') "
+                "insert into user_quotas (user_id, videos_limit, reset_at) values (:user_id, "
+                ":limit, "
+                "(date_trunc('month', now() at time zone 'UTC') + interval '1 month') at time "
+                "zone 'UTC') "
                 "on conflict (user_id) do nothing"
             ),
             {"user_id": user_id, "limit": default_videos_limit(user_id)},

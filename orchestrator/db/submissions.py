@@ -1,4 +1,6 @@
-"""The write path of a submission: idempotency keys, videos and their first events, any number in one transaction."""
+"""The write path of a submission: idempotency keys, videos and their first events, any number in
+one transaction.
+"""
 
 from __future__ import annotations
 
@@ -49,20 +51,22 @@ with given as (select * from jsonb_to_recordset(cast(:rows as jsonb))
 v as (
   insert into videos ({_NAMES}, step, due_at, admitted_at, rung_at, rank_at, seq)
   select {_SOURCES}, 'submit', coalesce(g.run_at, now()), case when g.admit then now() end,
-    case when g.admit then now() end, now() - g.priority * interval '10 minutes', jsonb_array_length(g.events)
+    case when g.admit then now() end, now() - g.priority * interval '10 minutes',
+      jsonb_array_length(g.events)
   from given g returning *),
 told as (
   insert into video_events (video_id, event_type, event_data, seq, user_id)
   select g.id, e.value ->> 'type', e.value -> 'data', e.place, g.user_id
   from given g, jsonb_array_elements(g.events) with ordinality e(value, place))
 select {VIDEO} from v
-"""  # noqa: S608 - only names from above are interpolated
+"""
 
 
 def insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[str, Video]:
     """Write new videos with their first events; by id.
 
-    Each row has the columns of a new video, `admit` (it starts at once) and `events` ([{type, data}]).
+    Each row has the columns of a new video, `admit` (it starts at once) and `events` ([{type,
+    data}]).
     """
     if unknown := {name for row in rows for name in row} - _GIVEN.keys() - {"admit", "events"}:
         raise KeyError(sorted(unknown))
@@ -91,13 +95,15 @@ def claim_key(
     status_code: int,
     video_ids: Sequence[str],
 ) -> Remembered | None:
-    """Take an Idempotency-Key for these videos. None: it is ours now; else: what it was used for before.
+    """Take an Idempotency-Key for these videos. None: it is ours now; else: what it was used for
+    before.
 
     Waits for a transaction that is just taking the same key, and so sees its outcome.
     """
     taken = connection.scalar(
         text(
-            "insert into idempotency_keys (user_id, route, key, fingerprint, status_code, video_ids) "
+            "insert into idempotency_keys (user_id, route, key, fingerprint, status_code, "
+            "video_ids) "
             "values (:user_id, :route, :key, :fingerprint, :status_code, :video_ids) "
             "on conflict do nothing returning true"
         ),
@@ -126,7 +132,8 @@ def free_key(connection: Connection, *, user_id: str, route: str, key: str) -> N
     """Give an Idempotency-Key back: what was asked for with it was refused."""
     connection.execute(
         text(
-            "delete from idempotency_keys where user_id = :user_id and route = :route and key = :key"
+            "delete from idempotency_keys where user_id = :user_id and route = :route and key "
+            "= :key"
         ),
         {"user_id": user_id, "route": route, "key": key},
     )
@@ -138,7 +145,8 @@ def live_retry(connection: Connection, video_id: str) -> bool:
     return bool(
         connection.scalar(
             text(
-                "select exists (select 1 from videos where retry_of = :id and status in ('queued', 'in_progress'))"
+                "select exists (select 1 from videos where retry_of = :id and status in "
+                "('queued', 'in_progress'))"
             ),
             {"id": video_id},
         )
@@ -146,15 +154,18 @@ def live_retry(connection: Connection, video_id: str) -> bool:
 
 
 def room(connection: Connection, provider: str, account: str, *, ahead: int) -> bool:
-    """Whether a video may start without waiting for the sweep: nobody waits, the provider is not paused, and
+    """Whether a video may start without waiting for the sweep: nobody waits, the provider is not
+    paused, and
     fewer than `ahead` admitted videos have not been picked up yet."""
     return bool(
         connection.scalar(
             text(
-                "select not exists (select 1 from videos where provider = :provider and account = :account "
+                "select not exists (select 1 from videos where provider = :provider and "
+                "account = :account "
                 "    and status = 'queued' and admitted_at is null and due_at <= now()) "
-                "  and not exists (select 1 from providers where name = :provider and account = :account "
-                "    and paused_until > now()) "
+                "  and not exists (select 1 from providers where name = :provider and account "
+                "= :account "
+                "    and (paused_until > now() or pauses > 0)) "
                 "  and (select count(*) from (select 1 from videos where provider = :provider "
                 "    and account = :account and status = 'queued' and admitted_at is not null "
                 "    limit :ahead) a) < :ahead"

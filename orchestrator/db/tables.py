@@ -1,4 +1,5 @@
-"""schema.sql, mirrored for SQLAlchemy: columns in the same order, types alike. A test compares the two.
+"""schema.sql, mirrored for SQLAlchemy: columns in the same order, types alike. A test compares the
+two.
 
 Only what queries need is here; constraints and indexes live in schema.sql alone.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    REAL,
     BigInteger,
     Boolean,
     Column,
@@ -16,7 +18,6 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Numeric,
-    REAL,
     SmallInteger,
     Table,
     Text,

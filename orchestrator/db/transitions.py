@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection
 
 from orchestrator.db import quotas
+from orchestrator.db.rows import MINE as MINE
 from orchestrator.db.rows import VIDEO, video_query
 from orchestrator.db.tables import videos
 from orchestrator.lifecycle import TERMINAL, EventType, QuotaState, Transition
 from orchestrator.records import Video
-
-# A worker may write while its token is on the row, or while nobody's is and no other attempt is open: then nobody has
-# decided otherwise since, and what it knows (a late answer of the provider, say) still counts.
-MINE = (
-    "(v.lease_token = :token or (v.lease_token is null and not exists (select 1 from attempts o "
-    "where o.video_id = v.id and o.ended_at is null and not o.detached and o.n <> :n)))"
-)
 
 
 class After(float):
@@ -43,7 +38,8 @@ def transition(
     data: Mapping[str, Any] | None = None,
     settle: QuotaState | None = None,
 ) -> Video | None:
-    """Move a video's status, write the events of the move and settle its quota. None: somebody else was first.
+    """Move a video's status, write the events of the move and settle its quota. None: somebody else
+    was first.
 
     Args:
         guard: further condition on the row (`v`), with `params`.
@@ -52,9 +48,15 @@ def transition(
         settle: what becomes of the reservation if it still stands.
     """
     ending = move.target in TERMINAL
-    assigned = {"finished_at": "coalesce(v.finished_at, now())", "step": "null", "due_at": "null"} if ending else {}
+    assigned = (
+        {"finished_at": "coalesce(v.finished_at, now())", "step": "null", "due_at": "null"}
+        if ending
+        else {}
+    )
     if settle is not None:
-        assigned["quota_state"] = "case v.quota_state when 'reserved' then :settle else v.quota_state end"
+        assigned["quota_state"] = (
+            "case v.quota_state when 'reserved' then :settle else v.quota_state end"
+        )
     bound = {
         "id": video_id,
         "target": move.target,
@@ -84,7 +86,9 @@ def _assignments(values: Mapping[str, Any], bound: dict[str, Any]) -> dict[str, 
     for name, value in values.items():
         bound[f"set_{name}"] = value
         moment = isinstance(value, After)
-        expressions[name] = f"now() + make_interval(secs => :set_{name})" if moment else f":set_{name}"
+        expressions[name] = (
+            f"now() + make_interval(secs => :set_{name})" if moment else f":set_{name}"
+        )
     return expressions
 
 
@@ -93,18 +97,21 @@ def _statement(guard: str, changes: str) -> Any:
         f"""
         with old as (select id, status, quota_state from videos where id = :id for update),
         moved as (
-          update videos v set status = :target, seq = v.seq + :told, updated_at = now(), lease_token = null,
-            lease_until = null, rung_at = null, failures = 0, missing_since = null, hold_reason = null {changes}
+          update videos v set status = :target, seq = v.seq + :told, updated_at = now(),
+            lease_token = null,
+            lease_until = null, rung_at = null, failures = 0, missing_since = null, hold_reason =
+            null {changes}
           from old where v.id = old.id and old.status = any(:sources) and {guard}
           returning v.*, old.status as old_status, old.quota_state as old_quota_state),
         told as (
           insert into video_events (video_id, event_type, event_data, seq, user_id)
           select v.id, t.type, case t.type when 'status_changed'
-              then jsonb_build_object('from', v.old_status, 'to', v.status) else cast(:data as jsonb) end,
+              then jsonb_build_object('from', v.old_status, 'to', v.status) else cast(:data as
+              jsonb) end,
             v.seq - :told + t.place, v.user_id
           from moved v, unnest(cast(:types as text[])) with ordinality t(type, place))
         select {VIDEO}, v.old_quota_state from moved v
-        """  # noqa: S608 - guard and changes are written in this package; values are bound
+        """
     )
 
 
@@ -118,14 +125,18 @@ def record(
     values: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
 ) -> Video | None:
-    """Change columns other than the status and tell of it with one event. None: the guard did not hold."""
+    """Change columns other than the status and tell of it with one event. None: the guard did not
+    hold.
+    """
     bound: dict[str, Any] = {
         "id": video_id,
         "event": event,
         "data": json.dumps(data or {}, default=str),
         **(params or {}),
     }
-    changes = "".join(f", {name} = {expression}" for name, expression in _assignments(values or {}, bound).items())
+    changes = "".join(
+        f", {name} = {expression}" for name, expression in _assignments(values or {}, bound).items()
+    )
     row = connection.execute(
         video_query(
             f"""
@@ -134,8 +145,42 @@ def record(
             told as (insert into video_events (video_id, event_type, event_data, seq, user_id)
                      select v.id, :event, cast(:data as jsonb), v.seq, v.user_id from v)
             select {VIDEO} from v
-            """  # noqa: S608 - guard and changes are written in this package; values are bound
+            """
         ),
         bound,
     ).one_or_none()
     return None if row is None else Video(*row)
+
+
+def charge(connection: Connection, video: Video, *, cost: Decimal, kept: bool) -> Video | None:
+    """Book what an attempt came to whose video has gone its own way, and settle a reservation that
+    waited for that.
+
+    Args:
+        video: its row, locked.
+        kept: the provider finished it, so a reservation that still stands counts; else it is
+        released.
+    Returns:
+        The changed video; None if there was nothing to book.
+    """
+    settled = video.quota_state != QuotaState.RESERVED
+    waits = not settled and video.status in TERMINAL
+    if not waits and not cost:
+        return None
+    state = (
+        (QuotaState.KEPT if kept else QuotaState.RELEASED)
+        if waits
+        else QuotaState(video.quota_state)
+    )
+    changed = record(
+        connection,
+        video.id,
+        EventType.CHARGED,
+        values={"cost_actual": video.cost_actual + cost, "quota_state": state},
+        data={"cost": str(cost), "quota_state": state},
+    )
+    if changed is not None and waits:
+        quotas.settle(connection, changed)
+    elif changed is not None and settled:
+        quotas.charge(connection, changed, cost)
+    return changed

@@ -57,7 +57,8 @@ def page(
     after: tuple[datetime, str] | None = None,
     ascending: bool = False,
 ) -> list[Video]:
-    """Videos in the order of their creation (newest first), `limit` at most, behind the key `after` (created_at, id).
+    """Videos in the order of their creation (newest first), `limit` at most, behind the key `after`
+    (created_at, id).
 
     Args:
         user_id: None means everybody's.
@@ -128,10 +129,14 @@ def stats(connection: Connection, user_id: str | None) -> Stats:
     """Counts and spend of a user (None: of everybody). Deleted videos count in the spend only."""
     row = connection.execute(
         text(
-            "select count(*) filter (where status <> 'deleted'), count(*) filter (where status = 'queued'), "
-            "count(*) filter (where status = 'in_progress'), count(*) filter (where status = 'completed'), "
-            "count(*) filter (where status = 'failed'), count(*) filter (where status = 'cancelled'), "
-            "count(*) filter (where archived_at is not null and status <> 'deleted'), coalesce(sum(cost_actual), 0) "
+            "select count(*) filter (where status <> 'deleted'), count(*) filter (where status "
+            "= 'queued'), "
+            "count(*) filter (where status = 'in_progress'), count(*) filter (where status = "
+            "'completed'), "
+            "count(*) filter (where status = 'failed'), count(*) filter (where status = "
+            "'cancelled'), "
+            "count(*) filter (where archived_at is not null and status <> 'deleted'), "
+            "coalesce(sum(cost_actual), 0) "
             "from videos where cast(:user_id as text) is null or user_id = :user_id"
         ),
         {"user_id": user_id},
@@ -140,7 +145,9 @@ def stats(connection: Connection, user_id: str | None) -> Stats:
 
 
 def fetched(connection: Connection, video_id: str) -> None:
-    """Remember that its owner has seen it: from then on an equal create is a new wish, not a retry."""
+    """Remember that its owner has seen it: from then on an equal create is a new wish,
+    not a retry.
+    """
     connection.execute(
         update(videos)
         .where(videos.c.id == video_id, videos.c.first_fetched_at.is_(None))

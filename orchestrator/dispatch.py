@@ -1,0 +1,158 @@
+"""The sweep: the periodic look in PostgreSQL for what is due, expired or forgotten.
+
+It never works on a video itself: it admits, makes due and rings, so that one path leads into
+execution. Any number of
+processes may sweep at once, and none of them is needed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import structlog
+
+from orchestrator import changes, outcomes
+from orchestrator.broker import Ring, polls, submits
+from orchestrator.catalog import Provider
+from orchestrator.context import Context
+from orchestrator.db import attempts, providers, queue
+from orchestrator.db.engine import Connection
+from orchestrator.db.queue import Due, DueAttempt
+from orchestrator.ledger import AHEAD
+from orchestrator.lifecycle import AttemptState, Step
+
+log = structlog.get_logger(__name__)
+
+BATCH = 1000
+RING_AGAIN_IDLE = 3.0
+"""Seconds after which an unanswered ring is repeated while the broker is empty: it was lost."""
+RING_AGAIN_BUSY = 60.0
+"""The same while messages wait: it is probably one of them."""
+POLL_CHUNK = 100
+SINGLE_CHUNK = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep found."""
+
+    admitted: int
+    rung: int
+    rescued: int
+    expired: int
+
+
+def sweep(ctx: Context) -> Swept:
+    """Rescue, admit, ring, expire: each in a short transaction of its own."""
+    rescued = _rescue(ctx)
+    admitted = _admit(ctx)
+    depths = ctx.broker.depths()
+    idle = depths is None or not any(depths.values())
+    again = RING_AGAIN_IDLE if idle else RING_AGAIN_BUSY
+    with ctx.database.transaction() as connection:
+        due = queue.ring_due(connection, again=again, limit=BATCH)
+    with ctx.database.transaction() as connection:
+        looks = queue.ring_due_attempts(connection, again=again, limit=BATCH)
+    rings = [*submits((d.id, d.kind) for d in admitted), *_rings(ctx, due), *_look_rings(looks)]
+    ctx.broker.ring(rings)
+    return Swept(len(admitted), len(rings), rescued, _expire(ctx))
+
+
+def _rescue(ctx: Context) -> int:
+    """Whoever sent these is dead: what became of them is unknown."""
+    with ctx.database.statement() as connection:
+        expired = queue.expired_submits(connection, limit=BATCH)
+    for video_id, n, name, account in expired:
+        provider = ctx.catalog.provider(name, account)
+        if provider is not None:
+            outcomes.unknown(ctx, provider, video_id, n, token="")
+    return len(expired)
+
+
+def _admit(ctx: Context) -> list[Due]:
+    admitted: list[Due] = []
+    with ctx.database.transaction() as connection:
+        if not queue.lock_dispatch(connection):
+            return []
+        for name, account in queue.backlogs(connection):
+            provider = ctx.catalog.provider(name, account)
+            if provider is not None:
+                slots = _slots(connection, provider)
+                admitted += queue.admit(connection, name, account, slots)
+    return admitted
+
+
+def _slots(connection: Connection, provider: Provider) -> int:
+    """How many more submissions this account may begin now."""
+    name, account = provider.name, provider.account
+    load = queue.load(connection, name, account, ahead=AHEAD)
+    slots = AHEAD - load.admitted
+    if provider.max_in_flight is not None:
+        slots = min(slots, provider.max_in_flight - load.used)
+    state = providers.get(connection, name, account)
+    if state is not None and state.pauses > 0:
+        # It has just turned us away: one of us tries whether it is back, the others wait for the
+        # news.
+        slots = min(slots, 1 - load.admitted)
+    if provider.rpm is not None and slots > 0:
+        slots = providers.take_tokens(connection, name, account, rpm=provider.rpm, wanted=slots)
+    return slots
+
+
+def _rings(ctx: Context, due: list[Due]) -> list[Ring]:
+    by_step: dict[str, list[Due]] = defaultdict(list)
+    for item in due:
+        by_step[item.step].append(item)
+    rings = submits((item.id, item.kind) for item in by_step[Step.SUBMIT])
+    rings += [Ring("store", (item.id,), "store") for item in by_step[Step.STORE]]
+    by_chunk: dict[int, list[tuple[str, str, str]]] = defaultdict(list)
+    for item in by_step[Step.POLL]:
+        provider = ctx.catalog.provider(item.provider, item.account)
+        listed = provider is not None and provider.profile.list != "none"
+        by_chunk[POLL_CHUNK if listed else SINGLE_CHUNK].append(
+            (item.id, item.provider, item.account)
+        )
+    for chunk, items in by_chunk.items():
+        rings += polls(items, chunk=chunk)
+    return rings
+
+
+def _look_rings(looks: list[DueAttempt]) -> list[Ring]:
+    """One message per account and duty, however many attempts wait there."""
+    duties = {
+        (
+            "watch" if look.state == AttemptState.ACCEPTED else "reconcile",
+            look.provider,
+            look.account,
+        )
+        for look in looks
+    }
+    return [
+        Ring(task, (name, account), "poll" if task == "watch" else "dispatch")
+        for task, name, account in sorted(duties)
+    ]
+
+
+def _expire(ctx: Context) -> int:
+    """Fail what could not be started for too long."""
+    timeout = ctx.settings.start_timeout_seconds
+    with ctx.database.statement() as connection:
+        overdue = queue.overdue_starts(connection, timeout=timeout, limit=BATCH)
+    for video_id in overdue:
+        with ctx.database.transaction() as connection:
+            asked = attempts.open_count(connection, video_id) > 0
+            failed = outcomes.fail(
+                connection,
+                video_id,
+                code="outcome_unknown" if asked else "start_timeout",
+                message="It is not known whether the provider accepted this video."
+                if asked
+                else "This video could not be started in time.",
+                guard="v.status = 'queued' and v.lease_token is null",
+            )
+            if failed is not None:
+                attempts.detach(connection, video_id)
+        if failed is not None:
+            changes.published(ctx, [failed])
+    return len(overdue)

@@ -1,0 +1,178 @@
+"""Finding out what became of submissions of unknown outcome: by looking through the provider's
+list.
+
+One walk serves all unknown attempts of an account. An attempt is adopted if its video is there,
+and given up only
+after two clean looks, far enough apart, that did not find it. Nothing is ever sent again before
+that.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from orchestrator import changes, outcomes
+from orchestrator.catalog import Provider
+from orchestrator.context import Context
+from orchestrator.db import attempts, providers
+from orchestrator.db.engine import Connection
+from orchestrator.errors import (
+    ContentMissing,
+    ProviderAmbiguous,
+    ProviderError,
+    ProviderMisconfigured,
+    ProviderRejected,
+    StorageError,
+    Unsupported,
+)
+from orchestrator.lifecycle import AttemptState
+from orchestrator.matching import CLOCK_SLACK, Open, match
+from orchestrator.policies import backoff
+from orchestrator.providers import Walk
+from orchestrator.records import Attempt
+from orchestrator.steps import submit
+
+log = structlog.get_logger(__name__)
+
+CLEAN_LOOKS = 2
+MAX_PAGES = 50
+BATCH = 500
+_LATE = timedelta(seconds=outcomes.DETACHED_SECONDS)
+
+
+def reconcile(ctx: Context, name: str, account: str) -> None:
+    """Look for the due attempts of unknown outcome at one account."""
+    provider = ctx.catalog.provider(name, account)
+    if provider is None:
+        return
+    with ctx.leases.hold() as token:
+        due = _claim(ctx, provider, token)
+        if not due:
+            return
+        if provider.profile.honours_idempotency_key:
+            for pair in due:
+                _send_again(ctx, provider, pair, token)
+            return
+
+        started = datetime.now(UTC)
+        try:
+            earliest = min(attempt.sent_at for _, attempt in due)
+            walk = ctx.pool.get(provider).walk(until=earliest - CLOCK_SLACK, max_pages=MAX_PAGES)
+        except (ProviderError, Unsupported) as error:
+            _inconclusive(ctx, due, error)
+            return
+
+        _adopt(ctx, provider, walk)
+        for pair in due:
+            _count_look(ctx, pair, walk, started)
+
+
+def _claim(ctx: Context, provider: Provider, token: str) -> list[Open]:
+    with ctx.database.transaction() as connection:
+        return attempts.claim_due(
+            connection,
+            provider.name,
+            provider.account,
+            (AttemptState.UNKNOWN, AttemptState.ABANDONED),
+            token=token,
+            lease=ctx.leases.seconds,
+            limit=BATCH,
+        )
+
+
+def _adopt(ctx: Context, provider: Provider, walk: Walk) -> None:
+    """Give every listed video that fits to an attempt: also to such that were not due,
+    or given up.
+    """
+    with ctx.database.statement() as connection:
+        known = attempts.known_ids(
+            connection,
+            provider.name,
+            provider.account,
+            [found.canonical_id for found in walk.videos],
+        )
+        waiting = attempts.matchable(connection, provider.name, provider.account, within=_LATE)
+    strange = [found for found in walk.videos if found.canonical_id not in known]
+    pairs = match(provider, waiting, strange, server_offset=walk.server_offset)
+    for (video, attempt), found in pairs:
+        log.info("adopting", video_id=video.id, attempt=attempt.n, provider=provider.name)
+        outcomes.accepted(ctx, provider, video.id, attempt.n, found, token=None)
+    with ctx.database.statement() as connection:
+        # Other applications may share the account: what nobody here asked for is counted, never
+        # touched.
+        providers.count(
+            connection, provider.name, provider.account, unclaimed=len(strange) - len(pairs)
+        )
+
+
+def _count_look(ctx: Context, pair: Open, walk: Walk, started: datetime) -> None:
+    """Record that this look did not find the attempt, if it did not and was clean."""
+    grace = timedelta(seconds=ctx.settings.reconcile_grace_seconds)
+    changed = None
+    with ctx.database.transaction() as connection:
+        locked = attempts.lock(connection, pair[0].id, pair[1].n)
+        if locked is None or locked[1].state not in {AttemptState.UNKNOWN, AttemptState.ABANDONED}:
+            return
+        video, attempt = locked
+        if attempt.state == AttemptState.ABANDONED:
+            _look_later(ctx, connection, attempt)
+            return
+        since = attempt.looked_at or attempt.unknown_at or started
+        if not walk.reached or started < since + grace:
+            again = max(0.1, (since + grace - started).total_seconds())
+            attempts.change(
+                connection, attempt, {}, due_in=again if walk.reached else grace.total_seconds()
+            )
+        elif attempt.looks + 1 < CLEAN_LOOKS:
+            looked = {"looks": attempt.looks + 1, "looked_at": started}
+            attempts.change(connection, attempt, looked, due_in=grace.total_seconds())
+        else:
+            log.warning("attempt_abandoned", video_id=video.id, attempt=attempt.n)
+            changed = outcomes.abandoned(ctx, connection, video, attempt)
+    if changed is not None:
+        changes.published(ctx, [changed])
+
+
+def _look_later(ctx: Context, connection: Connection, attempt: Attempt) -> None:
+    """An abandoned attempt is looked for ever more rarely, for a day."""
+    age = (datetime.now(UTC) - attempt.sent_at).total_seconds()
+    later = max(60.0, min(age, 3600.0))
+    attempts.change(connection, attempt, {}, due_in=later if age < _LATE.total_seconds() else None)
+
+
+def _inconclusive(ctx: Context, due: list[Open], error: ProviderError | Unsupported) -> None:
+    """There was no look to speak of: repeat it, more slowly if it goes on."""
+    with ctx.database.transaction() as connection:
+        for _, attempt in due:
+            age = (datetime.now(UTC) - (attempt.unknown_at or attempt.sent_at)).total_seconds()
+            wait = min(max(ctx.settings.reconcile_grace_seconds / 2, age / 4), 60.0)
+            attempts.change(connection, attempt, {}, due_in=max(0.1, wait))
+    log.warning("look_inconclusive", attempts=len(due), reason=error.code)
+
+
+def _send_again(ctx: Context, provider: Provider, pair: Open, token: str) -> None:
+    """A provider that knows the attempt by its key answers with what it made of it: sending again
+    costs nothing.
+    """
+    video, attempt = pair
+    try:
+        found = submit.call(ctx, provider, video, attempt)
+    except (ProviderAmbiguous, StorageError) as error:
+        _inconclusive(ctx, [pair], _as_provider_error(error))
+    except (ProviderRejected, Unsupported, ContentMissing) as error:
+        outcomes.refused(ctx, video, attempt, error, token=token)
+    except ProviderMisconfigured as error:
+        _inconclusive(ctx, [pair], error)
+    except ProviderError as error:
+        wait = backoff(ctx.settings.retry_base_seconds, attempt.looks + 1, ctx.dice(), ceiling=60)
+        with ctx.database.transaction() as connection:
+            looks = {"looks": min(attempt.looks + 1, 1000)}
+            attempts.change(connection, attempt, looks, due_in=max(error.retry_after or 0, wait))
+    else:
+        outcomes.accepted(ctx, provider, video.id, attempt.n, found, token=None)
+
+
+def _as_provider_error(error: ProviderAmbiguous | StorageError) -> ProviderError:
+    return error if isinstance(error, ProviderError) else ProviderError(error.message)

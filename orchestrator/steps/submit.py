@@ -1,0 +1,131 @@
+"""Submit: bring a queued video to its provider, at most once per attempt."""
+
+from __future__ import annotations
+
+import structlog
+
+from orchestrator import outcomes
+from orchestrator.catalog import Provider
+from orchestrator.context import Context
+from orchestrator.db import attempts
+from orchestrator.errors import (
+    ContentMissing,
+    ProviderAmbiguous,
+    ProviderBusy,
+    ProviderMisconfigured,
+    ProviderRejected,
+    ProviderUnreachable,
+    StorageError,
+    Unsupported,
+)
+from orchestrator.fingerprints import lane
+from orchestrator.lifecycle import Kind
+from orchestrator.policies import jittered
+from orchestrator.providers import CreateRequest, InputReference, ProviderVideo
+from orchestrator.records import Attempt, Video
+
+log = structlog.get_logger(__name__)
+
+LANE_SECONDS = 1.0
+
+
+def submit(ctx: Context, video_id: str) -> None:
+    """Submit one admitted video. Returns quietly if there is nothing to do or somebody else does
+    it.
+    """
+    with ctx.leases.hold() as token:
+        claimed = claim(ctx, video_id, token)
+        if claimed is None:
+            return
+        video, attempt, provider = claimed
+
+        try:
+            found = call(ctx, provider, video, attempt)
+        except (ProviderBusy, ProviderUnreachable) as error:
+            outcomes.postponed(ctx, provider, video, attempt, error, token=token)
+        except ProviderMisconfigured as error:
+            outcomes.postponed(
+                ctx, provider, video, attempt, error, token=token, misconfigured=True
+            )
+        except ProviderAmbiguous as error:
+            outcomes.unknown(ctx, provider, video.id, attempt.n, token=token, error=error)
+        except (ProviderRejected, Unsupported, ContentMissing) as error:
+            outcomes.refused(ctx, video, attempt, error, token=token)
+        except StorageError as error:
+            outcomes.deferred(ctx, video, attempt, error, token=token)
+        else:
+            outcomes.accepted(ctx, provider, video.id, attempt.n, found, token=token)
+
+
+def claim(ctx: Context, video_id: str, token: str) -> tuple[Video, Attempt, Provider] | None:
+    """Take the step and write the attempt, before anything is sent."""
+    with ctx.database.transaction() as connection:
+        lease = ctx.leases.seconds
+        video = attempts.claim_submit(connection, video_id, token=token, lease=lease)
+        if video is None:
+            return None
+        provider = ctx.catalog.provider(video.provider, video.account)
+        if provider is None:
+            # Configured no longer: it waits in the backlog, where doctor finds it, in case it comes
+            # back.
+            attempts.give_back(connection, video_id, 0, token=token, due_in=60)
+            return None
+        attempt = attempts.open_attempt(
+            connection, video, lane=_lane(video, provider), token=token, lease=lease
+        )
+        if attempt is None:
+            wait = jittered(LANE_SECONDS, ctx.dice())
+            attempts.give_back(connection, video_id, 0, token=token, due_in=wait)
+            return None
+    return video, attempt, provider
+
+
+def call(ctx: Context, provider: Provider, video: Video, attempt: Attempt) -> ProviderVideo:
+    """The one call that may cost money."""
+    client = ctx.pool.get(provider)
+    source = _source_id(ctx, video) if video.kind == Kind.REMIX else None
+    request = CreateRequest(
+        attempt_id=attempt.id,
+        model=video.model,
+        prompt=video.prompt,
+        seconds=video.seconds,
+        size=video.size,
+        quality=video.quality,
+        input_reference=_image(ctx, video),
+    )
+    log.info("submitting", video_id=video.id, attempt=attempt.n, provider=provider.name)
+    if source is not None:
+        return client.remix(source, request)
+    return client.create(request)
+
+
+def _lane(video: Video, provider: Provider) -> str | None:
+    profile = provider.profile
+    if profile.honours_idempotency_key or profile.lane_visible(
+        has_image=video.input_key is not None, kind=video.kind
+    ):
+        return None
+    if profile.list == "none":
+        return None
+    return lane(video, profile.echoes, provider.upstream_model(video.model))
+
+
+def _source_id(ctx: Context, video: Video) -> str:
+    """The provider's id of the video that is remixed."""
+    with ctx.database.statement() as connection:
+        source = attempts.accepted_of(connection, video.remixed_from_video_id or "")
+    if source is None or source.provider_video_id is None:
+        raise ProviderRejected("The source video is not known to its provider.", code="source_gone")
+    return source.provider_video_id
+
+
+def _image(ctx: Context, video: Video) -> InputReference | None:
+    if video.input_key is None:
+        return None
+    with ctx.storage.open(video.input_key) as content:
+        data = b"".join(content.chunks)
+    return InputReference(
+        filename=video.input_key.rpartition("/")[2],
+        content_type=video.input_type or "application/octet-stream",
+        data=data,
+    )

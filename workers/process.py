@@ -1,0 +1,51 @@
+"""What the tasks of one worker process share: its context, opened with the first task, and its
+sweep.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from functools import cache
+
+import structlog
+
+from orchestrator import dispatch
+from orchestrator.context import Context, build
+from orchestrator.errors import OrchestratorError
+from orchestrator.settings import load
+
+SWEEP_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+_stopping = threading.Event()
+
+
+@cache
+def context() -> Context:
+    """The context of this process."""
+    return build(load(), application="orchestrator worker")
+
+
+def keep_sweeping() -> None:
+    """Sweep every few seconds until the worker stops, out of step with the others."""
+    while not _stopping.wait(SWEEP_SECONDS * random.uniform(0.8, 1.2)):  # noqa: S311 - no secret
+        try:
+            dispatch.sweep(context())
+        except OrchestratorError as error:
+            log.warning("sweep_failed", reason=error.code)
+        except Exception:
+            # The next sweep may do better; a worker that silently no longer sweeps would be worse
+            # than a log line.
+            log.exception("sweep_failed")
+
+
+def stop() -> None:
+    """No new sweeps: the worker is going down."""
+    _stopping.set()
+
+
+def close() -> None:
+    """Give connections back. Leases that are still held run out by themselves."""
+    if context.cache_info().currsize:
+        context().close()

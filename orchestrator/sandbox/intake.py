@@ -102,7 +102,8 @@ def _prompt(fields: Mapping[str, Any]) -> str:
         raise invalid(
             "prompt", f"'prompt' must have 1 to {LONGEST_PROMPT} characters, not only spaces."
         )
-    return prompt
+    # Half of a surrogate pair is no text: neither a page nor a file could hold it.
+    return prompt.encode("utf-8", "replace").decode()
 
 
 def _text(fields: Mapping[str, Any], name: str, default: str, longest: int) -> str:

@@ -19,6 +19,7 @@ import av
 from av.video.stream import VideoStream
 from PIL import Image
 
+from orchestrator.sandbox.lettering import writable
 from orchestrator.sandbox.scene import FPS, Look, Scene
 
 STAMP_ROOM = 80
@@ -69,7 +70,7 @@ def _encode(look: Look, container: str, target: Path, cancelled: Callable[[], bo
     kind = CONTAINERS[container]
     with av.open(target, "w", format=container, container_options=kind.container_options) as output:
         output.metadata["comment"] = EMPTY_STAMP.decode()
-        output.metadata["title"] = look.text[:200]
+        output.metadata["title"] = writable(look.text)[:200]
         stream = output.add_stream(kind.codec, rate=FPS, options=kind.codec_options)
         assert isinstance(stream, VideoStream)  # noqa: S101 - narrows the type for mypy
         stream.width, stream.height, stream.pix_fmt = look.width, look.height, kind.pixel_format

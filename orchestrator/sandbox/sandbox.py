@@ -46,7 +46,8 @@ class Sandbox:
         )
         self._webhooks = self._open_webhooks()
         for job in self.jobs.everything():
-            self._start(job)
+            # What ended before a restart was reported then, if it could be.
+            self._start(job, reported=not self.state(job).open)
 
     def close(self) -> None:
         """Stop everything at once; jobs in a data folder go on after the next start."""
@@ -78,7 +79,7 @@ class Sandbox:
             self.jobs.add(job)
         if "forget" in drawn:
             self.jobs.forget()
-        self._start(job)
+        self._start(job, reported=False)
         return job
 
     def _plan(self, order: Order, kind: Kind, origin: Job | None, drawn: dict[str, Fault]) -> Job:
@@ -108,13 +109,13 @@ class Sandbox:
         if cap and self.jobs.running() >= cap:
             raise RefusedError(429, "Too many running tasks", type="video_generation_user_error")
 
-    def _start(self, job: Job) -> None:
-        """Have its bytes made and its end reported, as far as it has both before it."""
+    def _start(self, job: Job, *, reported: bool) -> None:
+        """Have its bytes made and, unless it was, its end reported."""
         if job.stopped or self.jobs.find(job.id) is None:
             return
         if job.failure is None and not job.stuck and job.rendered_at is None:
             self._studio.submit(job)
-        if self._webhooks and state_of(job, self._clock()).open:
+        if self._webhooks and not reported:
             self._webhooks.watch(job.id, job.ready_at)
 
     # ── showing

@@ -92,6 +92,13 @@ def test_frame_is_drawn_when_the_prompt_is_strange(prompt: str) -> None:
     assert Scene(a_look(prompt)).frame(0).size == (96, 64)
 
 
+def test_video_is_made_when_the_prompt_is_no_text() -> None:
+    """Neither half a character nor a NUL breaks the file's own title."""
+    *_, frames = decoded(render.video(a_look("\ud800 \x00 cat")))
+
+    assert len(frames) == FPS
+
+
 def test_prompt_is_written_on_the_picture() -> None:
     """Two prompts in the same colours make different pictures."""
     look = a_look(size=(320, 240))

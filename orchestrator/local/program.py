@@ -27,11 +27,13 @@ class Program:
         self.argv = tuple(argv)
         self.env = dict(env)
         self.log = logs / f"{name}.log"
+        self.starts = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
     def start(self) -> None:
         """Start the child; it may still take a while to be of use."""
+        self.starts += 1
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -56,8 +58,12 @@ class Program:
 
     def output(self) -> str:
         """What the child has written since its last start."""
-        if not self.log.exists():
-            return ""
-        with self.log.open("rb") as log:
-            log.seek(self._log_start)
-            return log.read().decode(errors="replace")
+        return self._read()[self._log_start :].decode(errors="replace")
+
+    def last_words(self) -> str:
+        """The end of the log in one line, for an error message."""
+        lines = self._read()[-4000:].decode(errors="replace").splitlines()
+        return " | ".join([line.strip() for line in lines if line.strip()][-5:])
+
+    def _read(self) -> bytes:
+        return self.log.read_bytes() if self.log.exists() else b""

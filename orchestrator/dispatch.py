@@ -146,7 +146,7 @@ def _expire(ctx: Context) -> int:
                 connection,
                 video_id,
                 code="outcome_unknown" if asked else "start_timeout",
-                message="It is not known whether the provider accepted this video."
+                message=outcomes.OUTCOME_UNKNOWN
                 if asked
                 else "This video could not be started in time.",
                 guard="v.status = 'queued' and v.lease_token is null",

@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 PAUSE_CEILING = 300.0
 MISCONFIGURED_BASE = 30.0
+OUTCOME_UNKNOWN = "It is not known whether the provider accepted this video."
 DETACHED_SECONDS = 86_400.0
 """How long an attempt stays under watch after its video has moved on, and stays matchable after it
 was given up.
@@ -92,6 +93,19 @@ def accepted(
     if moved is not None:
         changes.published(ctx, [moved])
     return moved
+
+
+def adopted(
+    ctx: Context, provider: Provider, attempt: Attempt, provider_video_id: str, canonical_id: str
+) -> Video | None:
+    """An operator says which of the provider's videos it is. None: it cannot be that one."""
+    found = ProviderVideo(
+        id=provider_video_id,
+        canonical_id=canonical_id,
+        status="in_progress",
+        raw_status="in_progress",
+    )
+    return accepted(ctx, provider, attempt.video_id, attempt.n, found, token=None)
 
 
 def refused(
@@ -246,7 +260,7 @@ def _failed_unknown(connection: Connection, video: Video) -> Video | None:
         connection,
         video.id,
         code="outcome_unknown",
-        message="It is not known whether the provider accepted this video.",
+        message=OUTCOME_UNKNOWN,
     )
     if failed is not None:
         attempts.detach(connection, video.id, after=DETACHED_SECONDS)

@@ -390,6 +390,19 @@ def ask_looks(connection: Connection, provider: str, account: str) -> None:
     )
 
 
+def held(connection: Connection, *, limit: int) -> list[tuple[Video, Attempt]]:
+    """Held videos with the attempt of unknown outcome that they wait for, oldest first."""
+    rows = connection.execute(
+        pair_query(
+            f"select {VIDEO}, {ATTEMPT} from videos v join attempts a on a.video_id = v.id "
+            "and a.state = 'unknown' and not a.detached "
+            "where v.hold_reason is not null order by v.created_at, v.id limit :limit"
+        ),
+        {"limit": limit},
+    )
+    return to_pairs(rows)
+
+
 def of_video(connection: Connection, video_id: str) -> list[Attempt]:
     """All attempts of a video, in their order."""
     rows = connection.execute(

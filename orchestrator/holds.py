@@ -1,0 +1,128 @@
+"""Held videos: what only an operator can decide, because no list tells whether the provider took
+them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator import changes, outcomes
+from orchestrator.catalog import Provider
+from orchestrator.context import Context
+from orchestrator.db import attempts, transitions
+from orchestrator.db import videos as rows
+from orchestrator.db.engine import Connection
+from orchestrator.errors import Conflict, InvalidRequest, NotFound
+from orchestrator.ids import is_video_id
+from orchestrator.lifecycle import AttemptState, EventType
+from orchestrator.records import Attempt, Video
+
+DECISIONS = ("adopt", "retry", "fail")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A held video and the attempt of unknown outcome that it waits for."""
+
+    video: Video
+    attempt: Attempt
+
+
+def held(ctx: Context, *, limit: int = 100) -> list[Held]:
+    """Videos that wait for an operator, oldest first."""
+    with ctx.database.statement() as connection:
+        return [Held(video, attempt) for video, attempt in attempts.held(connection, limit=limit)]
+
+
+def resolve(
+    ctx: Context, video_id: str, decision: str, *, provider_video_id: str | None = None
+) -> Video:
+    """Decide about a held video.
+
+    Args:
+        decision: `adopt`: the provider has it, under `provider_video_id`; `retry`: it does not,
+        submit again; `fail`:
+            give up.
+    Raises:
+        InvalidRequest: no such decision, or `adopt` without an id.
+        NotFound: no such video.
+        Conflict: it is not held (`not_held`), or that id belongs to another attempt (`id_taken`).
+    """
+    if decision not in DECISIONS:
+        raise InvalidRequest(f"decision must be one of {', '.join(DECISIONS)}.", param="decision")
+    if decision == "adopt" and not provider_video_id:
+        raise InvalidRequest(
+            "adopt needs the provider's id of the video.", param="provider_video_id"
+        )
+    video, attempt = _find(ctx, video_id)
+    if decision == "adopt":
+        return _adopt(
+            ctx, ctx.provider(video.provider, video.account), attempt, provider_video_id or ""
+        )
+    with ctx.database.transaction() as connection:
+        locked = attempts.lock(connection, video.id, attempt.n)
+        if locked is None or locked[0].hold_reason is None:
+            raise _not_held()
+        changed = (_retry if decision == "retry" else _fail)(ctx, connection, *locked)
+    changes.published(ctx, [changed])
+    return changed
+
+
+def _find(ctx: Context, video_id: str) -> tuple[Video, Attempt]:
+    if not is_video_id(video_id):
+        raise NotFound("There is no such video.")
+    with ctx.database.statement() as connection:
+        video = rows.get(connection, video_id)
+        if video is None:
+            raise NotFound("There is no such video.")
+        unknown = [
+            attempt
+            for attempt in attempts.of_video(connection, video_id)
+            if attempt.state == AttemptState.UNKNOWN and not attempt.detached
+        ]
+    if video.hold_reason is None or not unknown:
+        raise _not_held()
+    return video, unknown[-1]
+
+
+def _adopt(ctx: Context, provider: Provider, attempt: Attempt, provider_video_id: str) -> Video:
+    if len(provider_video_id) > 500:
+        raise InvalidRequest(
+            "provider_video_id must have at most 500 characters.", param="provider_video_id"
+        )
+    canonical = provider.profile.canonical_id(provider_video_id)
+    moved = outcomes.adopted(ctx, provider, attempt, provider_video_id, canonical)
+    if moved is None:
+        raise Conflict("That id belongs to another video already.", code="id_taken")
+    return moved
+
+
+def _retry(ctx: Context, connection: Connection, video: Video, attempt: Attempt) -> Video:
+    failed = outcomes.abandoned(ctx, connection, video, attempt)
+    if failed is not None:
+        return failed
+    released = transitions.record(
+        connection,
+        video.id,
+        EventType.RELEASED,
+        guard="v.status = 'queued'",
+        values={"hold_reason": None},
+        data={"decision": "retry"},
+    )
+    if released is None:
+        raise _not_held()
+    return released
+
+
+def _fail(ctx: Context, connection: Connection, video: Video, attempt: Attempt) -> Video:
+    failed = outcomes.fail(
+        connection, video.id, code="outcome_unknown", message=outcomes.OUTCOME_UNKNOWN
+    )
+    if failed is None:
+        raise _not_held()
+    attempts.detach(connection, video.id, after=outcomes.DETACHED_SECONDS)
+    return failed
+
+
+def _not_held() -> Conflict:
+    return Conflict("This video is not held: there is nothing to decide.", code="not_held")

@@ -1,0 +1,76 @@
+"""How every process writes its log: one line an event, on standard error.
+
+The same for structlog, which we use, and for `logging`, which libraries use.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from pydantic_core import to_json
+from structlog.stdlib import ProcessorFormatter
+from structlog.typing import EventDict, Processor
+
+from orchestrator.settings import Settings
+
+# They tell of every request they make, which we do ourselves, with the ids that matter.
+_TALKATIVE = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "urllib3")
+
+
+def configure(settings: Settings, process: str) -> None:
+    """Call once, at the start of a process. `process` (web, worker, …) stands in every line."""
+
+    def named(_logger: Any, _method: str, event: EventDict) -> EventDict:
+        event["process"] = process
+        return event
+
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        named,
+    ]
+    renderer = _json() if settings.log_format == "json" else _pretty()
+    level = logging.getLevelNamesMapping()[settings.log_level]
+    structlog.configure(
+        processors=[*shared, *renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    _route_logging(shared, renderer, level)
+
+
+def _route_logging(shared: list[Processor], renderer: list[Processor], level: int) -> None:
+    """Give the lines of libraries the same form."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[ProcessorFormatter.remove_processors_meta, *renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def _json() -> list[Processor]:
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.UnicodeDecoder(),
+        structlog.processors.JSONRenderer(serializer=_dumps),
+    ]
+
+
+def _pretty() -> list[Processor]:
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+
+
+def _dumps(event: EventDict, **_: Any) -> str:
+    return to_json(event, fallback=repr).decode()

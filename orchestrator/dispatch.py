@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from orchestrator import changes, outcomes
+from orchestrator import changes, fallbacks, outcomes
 from orchestrator.broker import Ring, polls, submits
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
@@ -46,6 +46,7 @@ class Swept:
 def sweep(ctx: Context) -> Swept:
     """Rescue, admit, ring, expire: each in a short transaction of its own."""
     rescued = _rescue(ctx)
+    fallbacks.reroute(ctx)
     admitted = _admit(ctx)
     depths = ctx.broker.depths()
     idle = depths is None or not any(depths.values())

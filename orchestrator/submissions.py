@@ -224,7 +224,7 @@ def _wish(
     events: Sequence[tuple[EventType, Mapping[str, Any]]],
     key: IdempotencyKey | None,
 ) -> Wish:
-    cost = ctx.catalog.price(provider, row["model"], row["size"], row["seconds"])
+    cost = _dearest(ctx, provider, row)
     complete = {
         **{name: value for name, value in row.items() if name != "cost_estimated"},
         "metadata": row.get("metadata", {}),
@@ -238,6 +238,17 @@ def _wish(
         "events": [{"type": kind, "data": data} for kind, data in events],
     }
     return Wish(row=complete, cost=Decimal(cost), key=key)
+
+
+def _dearest(ctx: Context, provider: Provider, row: Mapping[str, Any]) -> Decimal:
+    """The price to reserve: a fallback may serve a create in the end, and may cost more."""
+    able = [provider]
+    if row["kind"] == Kind.CREATE:
+        able += ctx.catalog.candidates(row["model"])
+    return max(
+        ctx.catalog.price(candidate, row["model"], row["size"], row["seconds"])
+        for candidate in able
+    )
 
 
 def _like(source: Video, *, kind: str, prompt: str) -> dict[str, Any]:

@@ -25,6 +25,14 @@ def get(connection: Connection, name: str, account: str) -> ProviderState | None
     return None if row is None else ProviderState(*row)
 
 
+def paused(connection: Connection) -> set[tuple[str, str]]:
+    """The accounts that may not be sent anything now, as (name, account)."""
+    rows = connection.execute(
+        text("select name, account from providers where paused_until > now()")
+    )
+    return {(row[0], row[1]) for row in rows}
+
+
 def pause(
     connection: Connection,
     name: str,

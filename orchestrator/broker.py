@@ -144,6 +144,18 @@ class Broker:
         except _FAULTS:
             return None
 
+    def workers(self, timeout: float) -> list[str]:
+        """The names of the workers that answer within `timeout` seconds; empty, too, without a broker."""
+        # A publisher's read timeout is shorter than the wait for an answer may be.
+        app = celery_app(self._url, publisher=False)
+        try:
+            answers = app.control.inspect(timeout=timeout).ping() if self.depths() is not None else None
+            return sorted(answers or {})
+        except _FAULTS:
+            return []
+        finally:
+            app.close()
+
     def _opened(self) -> Celery:
         with self._lock:
             if self._app is None:

@@ -1,0 +1,57 @@
+"""The HTTP side of the orchestrator: requests in, use cases called, answers out."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from api import (
+    admin,
+    auth,
+    downloads,
+    errors,
+    events,
+    health,
+    holds,
+    keys,
+    models,
+    pages,
+    quotas,
+    tracing,
+    videos,
+)
+from api.current import EXTENSION
+from orchestrator import context, settings
+from orchestrator.context import Context
+
+BLUEPRINTS = (
+    videos.blueprint,
+    downloads.blueprint,
+    events.blueprint,
+    quotas.blueprint,
+    models.blueprint,
+    keys.blueprint,
+    holds.blueprint,
+    admin.blueprint,
+    health.blueprint,
+    pages.blueprint,
+)
+
+
+def create_app(ctx: Context | None = None) -> Flask:
+    """The WSGI application; nothing is opened yet. `ctx` None: made from the environment.
+
+    Raises:
+        ConfigurationError: the environment makes no sense.
+    """
+    ctx = ctx or context.build(settings.load(), application="orchestrator web")
+    app = Flask(__name__, static_folder="static")
+    # Ids of users may hold slashes, two in a row among them.
+    app.url_map.merge_slashes = False
+    app.extensions[EXTENSION] = ctx
+    tracing.install(app)
+    errors.install(app)
+    auth.install(app, ctx)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    pages.install_static(app)
+    return app

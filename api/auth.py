@@ -1,0 +1,99 @@
+"""Who asks, and whether the route is open to them."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import Flask, current_app, g, request
+
+from api.contract import Access, of
+from orchestrator.accounts import Authenticator, check_user_id
+from orchestrator.context import Context
+from orchestrator.errors import Forbidden, InvalidRequest, Unauthenticated
+from orchestrator.records import Caller
+from orchestrator.settings import is_loopback
+
+USER_HEADER = "X-User-Id"
+DEFAULT_USER = "test_user"
+ADMIN_USER = "admin"
+ANONYMOUS_USER = "anonymous"
+
+
+def install(app: Flask, ctx: Context) -> None:
+    """Guard every route of this application by its contract."""
+    doorkeeper = Doorkeeper(ctx)
+    app.before_request(doorkeeper.admit)
+
+
+class Doorkeeper:
+    """Finds the caller of a request as the settings want it."""
+
+    def __init__(self, ctx: Context):
+        self._keyless = ctx.settings.auth == "off"
+        self._anonymous = ctx.settings.anonymous
+        self._authenticator = Authenticator(ctx)
+
+    def admit(self) -> None:
+        """Let the request through, with `g.caller` set, or raise.
+
+        Raises:
+            Unauthenticated: a key is needed, or the one that was given does not count.
+            Forbidden: the caller is known and may not do this.
+        """
+        if self._keyless:
+            refuse_strangers()
+        if request.endpoint is None or request.method == "OPTIONS":
+            return
+        contract = of(current_app.view_functions.get(request.endpoint))
+        if contract is not None and contract.access == Access.PUBLIC:
+            return
+        g.caller = _named() if self._keyless else self._keyed()
+        if contract is None or (contract.access == Access.ADMIN and not g.caller.admin):
+            raise Forbidden("Only an admin may do this.")
+
+    def _keyed(self) -> Caller:
+        if "Authorization" not in request.headers:
+            if self._anonymous:
+                return Caller(ANONYMOUS_USER)
+            raise Unauthenticated
+        authorization = request.authorization
+        if authorization is None or authorization.type != "bearer" or not authorization.token:
+            raise Unauthenticated
+        return self._authenticator.caller(authorization.token)
+
+
+def refuse_strangers() -> None:
+    """With AUTH=off whoever reaches us is trusted, so nobody from elsewhere may reach us.
+
+    Not over the network, and not through the browser of somebody who sits here: a page from
+    elsewhere names its own origin, and one that has pointed its own host name at us names that.
+
+    Raises:
+        Forbidden: the request comes from elsewhere.
+    """
+    host = request.headers.get("Host", "")
+    if not is_loopback(request.remote_addr or "") or not is_loopback(_name_of(host)):
+        raise Forbidden("AUTH=off serves this machine only, as localhost.", code="not_local")
+    origin = request.headers.get("Origin")
+    if origin is not None and origin != f"{request.scheme}://{host}":
+        raise Forbidden("AUTH=off serves its own pages only.", code="not_local")
+
+
+def _name_of(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _named() -> Caller:
+    given = request.headers.get(USER_HEADER)
+    if given is None:
+        return Caller(DEFAULT_USER)
+    try:
+        user_id = check_user_id(given.encode("latin-1").decode())
+    except (UnicodeError, InvalidRequest):
+        raise InvalidRequest(
+            f"{USER_HEADER} must be 1 to 255 printable characters.", param=USER_HEADER
+        ) from None
+    return Caller(user_id, "admin" if user_id == ADMIN_USER else "user")

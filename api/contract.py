@@ -1,0 +1,64 @@
+"""What a view promises: who may call it, what it takes, what it answers.
+
+The same object guards the route (`auth`) and describes it (`openapi`). A view without one is closed
+to everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+View = TypeVar("View", bound=Callable[..., Any])
+_ATTRIBUTE = "contract"
+
+
+class Access(StrEnum):
+    """Who may call a view."""
+
+    PUBLIC = "public"
+    USER = "user"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """The promise of one view.
+
+    status, answer: of success; without `answer` the body is not JSON but `media`.
+    creates: takes an Idempotency-Key.
+    form: takes multipart/form-data besides JSON.
+    codes: further statuses that it may answer with.
+    """
+
+    summary: str
+    tag: str = "videos"
+    access: Access = Access.USER
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    form: bool = False
+    answer: type[BaseModel] | None = None
+    media: str = "application/json"
+    status: int = 200
+    creates: bool = False
+    codes: tuple[int, ...] = ()
+    hidden: bool = False
+
+
+def contract(summary: str, **promise: Any) -> Callable[[View], View]:
+    """Attach a `Contract` to a view."""
+
+    def attach(view: View) -> View:
+        setattr(view, _ATTRIBUTE, Contract(summary, **promise))
+        return view
+
+    return attach
+
+
+def of(view: Callable[..., Any] | None) -> Contract | None:
+    """The contract of a view; None if it has none."""
+    return getattr(view, _ATTRIBUTE, None)

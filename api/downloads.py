@@ -1,0 +1,132 @@
+"""The files of a video: whole, in parts, or not at all if the client has them already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import structlog
+from flask import Blueprint, Response, request
+
+from api import schemas
+from api.bodies import query
+from api.contract import contract
+from api.current import caller, context
+from api.errors import range_problem
+from api.ranges import Span, Unsatisfiable, span
+from orchestrator import contents, events
+from orchestrator.contents import StoredContent
+from orchestrator.errors import ContentMissing
+
+blueprint = Blueprint("downloads", __name__, url_prefix="/api/videos/<video_id>")
+
+_SIGNED_FOR = timedelta(minutes=15)
+_CODES = (206, 302, 304, 409, 410, 416)
+
+log = structlog.get_logger(__name__)
+
+
+@blueprint.get("/download")
+@contract("Download a video", query=schemas.Download, media="video/mp4", codes=_CODES)
+def download(video_id: str) -> Response:
+    """Ranges and ETags are honoured; with S3 storage the answer is a redirect to a signed URL."""
+    variant = query(schemas.Download).variant
+    found = contents.find(context(), caller(), video_id, variant)
+    response = _answer(found, attachment=True)
+    if request.method == "GET" and response.status_code in {200, 206, 302}:
+        _note(video_id, variant)
+    return response
+
+
+@blueprint.get("/thumbnail")
+@contract("The picture of a video", media="image/webp", codes=_CODES)
+def thumbnail(video_id: str) -> Response:
+    """Some providers make none; then the answer is 404."""
+    return _answer(contents.find(context(), caller(), video_id, "thumbnail"), attachment=False)
+
+
+def _note(video_id: str, variant: str) -> None:
+    """One event a download, not one for every part that a player fetches."""
+    wanted = request.headers.get("Range", "bytes=0-").replace(" ", "")
+    if wanted.startswith("bytes=0-"):
+        events.downloaded(
+            context(),
+            video_id,
+            ip=request.remote_addr,
+            user_agent=request.headers.get("User-Agent"),
+            variant=variant,
+        )
+
+
+def _answer(found: StoredContent, *, attachment: bool) -> Response:
+    if request.if_none_match.contains(found.etag):
+        return Response(status=304, headers=_headers(found, attachment=attachment))
+    storage = context().storage
+    if request.method == "GET":
+        url = storage.signed_url(found.key, expires_in=_SIGNED_FOR, filename=found.filename)
+        if url is not None:
+            return Response(status=302, headers={"Location": url, "Cache-Control": "no-store"})
+    info = storage.stat(found.key)
+    if info is None:
+        raise _vanished(found)
+    return _content(found, info.size, attachment=attachment)
+
+
+def _content(found: StoredContent, size: int, *, attachment: bool) -> Response:
+    try:
+        part = span(_wanted(found), size)
+    except Unsatisfiable:
+        return range_problem(size)
+    whole = Span(0, size) if part is None else part
+    headers = _headers(found, attachment=attachment) | {"Content-Length": str(whole.length)}
+    if part is not None:
+        headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size}"
+    body = None if request.method == "HEAD" else _stream(found, whole)
+    return Response(
+        body,
+        200 if part is None else 206,
+        headers=headers,
+        mimetype=found.media_type,
+        direct_passthrough=True,
+    )
+
+
+def _stream(found: StoredContent, part: Span) -> Iterator[bytes]:
+    """The bytes, opened before the status is sent: what is missing must not be a broken 200."""
+    try:
+        content = context().storage.open(found.key, start=part.start, end=part.end)
+    except ContentMissing:
+        raise _vanished(found) from None
+
+    def chunks() -> Iterator[bytes]:
+        try:
+            yield from content.chunks
+        finally:
+            content.close()
+
+    return chunks()
+
+
+def _vanished(found: StoredContent) -> ContentMissing:
+    """The row says that the bytes are there. If it still does, they are lost: no client's fault."""
+    contents.find(context(), caller(), found.video.id)
+    log.error("content_missing", video_id=found.video.id, key=found.key)
+    return ContentMissing("The storage does not have this file at the moment.")
+
+
+def _wanted(found: StoredContent) -> str | None:
+    """The header Range, unless If-Range says that the client's earlier part is of another file."""
+    condition = request.headers.get("If-Range")
+    if condition is not None and condition.strip() != f'"{found.etag}"':
+        return None
+    return request.headers.get("Range")
+
+
+def _headers(found: StoredContent, *, attachment: bool) -> dict[str, str]:
+    disposition = "attachment" if attachment else "inline"
+    return {
+        "ETag": f'"{found.etag}"',
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+        "Content-Disposition": f'{disposition}; filename="{found.filename}"',
+    }

@@ -1,0 +1,191 @@
+"""What an error is to a client: its HTTP status and a problem document (RFC 9457).
+
+The member `error` in it is what the openai SDK reads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+from flask import Flask, Response, request
+from pydantic_core import to_json
+from werkzeug.exceptions import HTTPException
+
+from api.current import request_id
+from orchestrator import errors
+from orchestrator.errors import OrchestratorError
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUSES: Mapping[type[OrchestratorError], int] = {
+    errors.InvalidRequest: 400,
+    errors.Unsupported: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.Gone: 410,
+    errors.IdempotencyKeyReused: 422,
+    errors.QuotaExceeded: 429,
+    errors.RateLimited: 429,
+    errors.StorageError: 503,
+    errors.DependencyDown: 503,
+}
+"""Of each class and those below it; whatever is not here is our own fault: 500."""
+
+CODES: Mapping[str, str] = {
+    "invalid_value": "A field breaks its rule; the message says what it may be.",
+    "invalid_json": "The body is not JSON.",
+    "missing_field": "A field that is needed is not there.",
+    "unknown_field": "A field has a name that this request does not take.",
+    "unknown_model": "No provider serves this model; the message lists those that there are.",
+    "invalid_idempotency_key": "The Idempotency-Key is not 1 to 255 visible ASCII characters.",
+    "unsupported": "The provider of this model cannot do that.",
+    "bad_request": "The request cannot be read.",
+    "unauthenticated": "No API key came with the request, or one that does not count.",
+    "forbidden": "This key may not do that.",
+    "not_local": "AUTH=off serves this machine only, and only its own pages.",
+    "not_found": "There is no such thing, or it is somebody else's.",
+    "method_not_allowed": "This address takes other methods; the header Allow lists them.",
+    "conflict": "The present state does not allow this.",
+    "already_finished": "The video is finished and cannot be cancelled.",
+    "not_completed": "Only a completed video can be remixed.",
+    "not_ready": "Only a completed video has content.",
+    "not_retryable": "Only a failed or cancelled video can be retried.",
+    "retry_exists": "A retry of this video is under way.",
+    "not_held": "The video is not held: there is nothing to decide.",
+    "id_taken": "That id of the provider belongs to another video.",
+    "provider_gone": "The provider that has this video is not configured any longer.",
+    "gone": "It was removed after its retention.",
+    "request_too_large": "The body is larger than this address takes.",
+    "unsupported_media_type": "The body is of a type that this address does not take.",
+    "range_not_satisfiable": "The range begins behind the end of the content.",
+    "idempotency_key_reused": "This Idempotency-Key was used with another request.",
+    "quota_exceeded": "The month's videos or money are spent.",
+    "rate_limited": "Too many requests; Retry-After says when to come back.",
+    "internal_error": "Our fault. The request id finds it in the logs.",
+    "storage_error": "The storage does not answer; try again.",
+    "content_missing": "The storage lacks bytes that it should have; an operator must look.",
+    "dependency_down": "The database does not answer; try again.",
+}
+"""The stable codes of this API, for its documentation."""
+
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_HTTP_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "request_too_large",
+    415: "unsupported_media_type",
+    416: "range_not_satisfiable",
+}
+_MESSAGES = {
+    404: "There is nothing at this address; /docs lists those that there are.",
+    413: "The body is too large: at most 1 MiB of JSON, or 21 MiB as a form.",
+}
+_RETRY_SECONDS = 2
+
+log = structlog.get_logger(__name__)
+
+
+def install(app: Flask) -> None:
+    """Answer every error of this application with a problem document."""
+    app.register_error_handler(OrchestratorError, _explained)
+    app.register_error_handler(HTTPException, _refused)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def status_of(error: OrchestratorError) -> int:
+    """The HTTP status of an error."""
+    for kind in type(error).__mro__:
+        if kind in STATUSES:
+            return STATUSES[kind]
+    return 500
+
+
+def range_problem(size: int) -> Response:
+    """416: the range that was asked for begins behind the end of a content of `size` bytes."""
+    message = f"The content has {size} bytes."
+    return _problem(
+        416, "range_not_satisfiable", message, headers={"Content-Range": f"bytes */{size}"}
+    )
+
+
+def _explained(error: OrchestratorError) -> Response:
+    status = status_of(error)
+    if status == 500:
+        return _unexpected(error)
+    if status == 503:
+        log.warning(
+            "dependency_down", code=error.code, error=error.message, cause=repr(error.__cause__)
+        )
+    headers = {}
+    if isinstance(error, errors.RateLimited):
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    return _problem(
+        status, error.code, error.message, param=error.param, extra=error.extra, headers=headers
+    )
+
+
+def _refused(error: HTTPException) -> Response:
+    """What Flask and Werkzeug refuse by themselves."""
+    status = error.code or 500
+    if status < 400:
+        return Response(status=status, headers=error.get_headers())
+    allowed = error.get_response().headers.get("Allow")
+    code = _HTTP_CODES.get(status, "bad_request" if status < 500 else "internal_error")
+    headers = {} if allowed is None else {"Allow": allowed}
+    message = _MESSAGES.get(status) or error.description or ""
+    return _problem(status, code, message, headers=headers)
+
+
+def _unexpected(error: Exception) -> Response:
+    """Tell the log everything and the client nothing."""
+    log.error("request_failed", route=str(request.url_rule), exc_info=error)
+    return _problem(
+        500, "internal_error", f"Something went wrong here. Request id: {request_id()}."
+    )
+
+
+def _problem(
+    status: int,
+    code: str,
+    message: str,
+    *,
+    param: str | None = None,
+    extra: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    body = {
+        "type": f"/docs#error-{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": message,
+        "code": code,
+        "instance": quote(request.path),
+        "request_id": request_id(),
+        **(extra or {}),
+        "error": {"message": message, "type": _type(status, code), "param": param, "code": code},
+    }
+    response = Response(to_json(body), status, mimetype=MEDIA_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    if status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="orchestrator"'
+    if status == 503:
+        response.headers["Retry-After"] = str(_RETRY_SECONDS)
+    elif code != errors.RateLimited.code:
+        # The openai SDK repeats 409, 429 and 500 by itself; asking again changes none of them.
+        response.headers["x-should-retry"] = "false"
+    response.headers.extend(headers or {})
+    return response
+
+
+def _type(status: int, code: str) -> str:
+    """The word of the OpenAI API for this family of errors."""
+    if code == errors.QuotaExceeded.code:
+        return "insufficient_quota"
+    return _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")

@@ -1,0 +1,34 @@
+"""How answers are put on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from flask import Response, request
+from pydantic_core import to_json
+
+Headers = Mapping[str, str]
+
+
+def reply(body: Any, status: int = 200, headers: Headers | None = None) -> Response:
+    """A JSON answer. Private: a shared cache must not keep it, a browser must ask again."""
+    # Four times as fast as the standard library for a video, which is what most answers are.
+    response = Response(to_json(body), status, mimetype="application/json")
+    response.headers["Cache-Control"] = "private, no-cache"
+    if headers:
+        response.headers.extend(headers)
+    return response
+
+
+def listing(data: Sequence[Any], next_cursor: str | None, *, parameter: str = "cursor") -> Response:
+    """A page of a list; `parameter` is the one that takes the cursor back."""
+    headers = {}
+    if next_cursor is not None:
+        pairs = [
+            (name, value) for name, value in request.args.items(multi=True) if name != parameter
+        ]
+        query = urlencode([*pairs, (parameter, next_cursor)])
+        headers["Link"] = f'<{quote(request.path)}?{query}>; rel="next"'
+    return reply({"data": data, "next_cursor": next_cursor}, headers=headers)

@@ -1,0 +1,55 @@
+"""What every request gets: an id, headers that protect, and one line in the log."""
+
+from __future__ import annotations
+
+import re
+from time import perf_counter
+
+import structlog
+from flask import Flask, Response, g, request
+
+from orchestrator.ids import uuid7_hex
+
+HEADER = "X-Request-Id"
+_ID = re.compile(r"[!-~]{1,128}\Z")
+_QUIET = frozenset({"/healthz", "/readyz"})
+_GUARDS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+log = structlog.get_logger("api")
+
+
+def install(app: Flask) -> None:
+    """Begin and end every request of this application."""
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    g.started = perf_counter()
+    given = request.headers.get(HEADER, "")
+    g.request_id = given if _ID.match(given) else f"req_{uuid7_hex()}"
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _end(response: Response) -> Response:
+    response.headers[HEADER] = g.request_id
+    for name, value in _GUARDS.items():
+        response.headers.setdefault(name, value)
+    rule = request.url_rule.rule if request.url_rule is not None else None
+    say = log.debug if rule in _QUIET else log.info
+    caller = g.get("caller")
+    say(
+        "request",
+        method=request.method,
+        route=rule,
+        status=response.status_code,
+        ms=round((perf_counter() - g.started) * 1000, 2),
+        user_id=None if caller is None else caller.user_id,
+        video_id=(request.view_args or {}).get("video_id"),
+    )
+    return response

@@ -1,0 +1,121 @@
+"""`/api/videos`: ask for videos, look at them, end them."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from api import answers, schemas
+from api.bodies import form_or_json, json_body, query
+from api.contract import contract
+from api.current import caller, context
+from api.idempotency import key
+from api.replies import listing, reply
+from orchestrator import endings, submissions, videos, views
+from orchestrator.records import Video
+from orchestrator.submissions import Submitted
+
+blueprint = Blueprint("videos", __name__, url_prefix="/api/videos")
+
+
+@blueprint.post("")
+@contract(
+    "Ask for a video",
+    body=schemas.CreateVideo,
+    form=True,
+    answer=answers.Video,
+    status=202,
+    creates=True,
+)
+def create() -> Response:
+    """Accepted means committed: it will be driven to its end, whatever happens to this server."""
+    body, image = form_or_json(schemas.CreateVideo, file="input_reference")
+    return _accepted(submissions.create(context(), caller(), body.request(image), key=key()))
+
+
+@blueprint.get("")
+@contract("List your videos, newest first", query=schemas.ListVideos, answer=answers.VideoPage)
+def page() -> Response:
+    """Pages by cursor: what is added meanwhile neither repeats nor hides a video."""
+    asked = query(schemas.ListVideos)
+    found = videos.page(
+        context(), caller(), asked.filters(), limit=asked.limit, cursor=asked.cursor
+    )
+    return listing([views.video(video) for video in found.videos], found.next_cursor)
+
+
+@blueprint.get("/<video_id>")
+@contract("Look at a video", answer=answers.Video, codes=(304,))
+def show(video_id: str) -> Response:
+    """Answers from what is known here, and has the provider looked at soon if that is old."""
+    body = videos.get(context(), caller(), video_id)
+    etag = str(body["seq"])
+    if request.if_none_match.contains_weak(etag):
+        return Response(status=304, headers={"ETag": f'W/"{etag}"'})
+    return reply(body, headers={"ETag": f'W/"{etag}"'})
+
+
+@blueprint.delete("/<video_id>")
+@contract("Delete a video", answer=answers.Video)
+def delete(video_id: str) -> Response:
+    """Hides it at once, with its last state as the answer; a running one is cancelled first."""
+    return _shown(endings.delete(context(), caller(), video_id))
+
+
+@blueprint.post("/<video_id>/cancel")
+@contract("Cancel a video that is not finished", answer=answers.Video, codes=(409,))
+def cancel(video_id: str) -> Response:
+    """A second cancel answers like the first."""
+    return _shown(endings.cancel(context(), caller(), video_id))
+
+
+@blueprint.post("/<video_id>/remix")
+@contract(
+    "Ask for a variation of a completed video",
+    body=schemas.RemixVideo,
+    answer=answers.Video,
+    status=202,
+    creates=True,
+    codes=(409,),
+)
+def remix(video_id: str) -> Response:
+    """Goes to the provider that made the source, with the source's model, length and size."""
+    prompt = json_body(schemas.RemixVideo).prompt
+    return _accepted(submissions.remix(context(), caller(), video_id, prompt, key=key()))
+
+
+@blueprint.post("/<video_id>/retry")
+@contract(
+    "Ask again for a failed or cancelled video",
+    answer=answers.Video,
+    status=202,
+    creates=True,
+    codes=(409,),
+)
+def retry(video_id: str) -> Response:
+    """Makes a new video, linked by `retry_of`."""
+    return _accepted(submissions.retry(context(), caller(), video_id, key=key()))
+
+
+@blueprint.post("/<video_id>/archive")
+@contract("Put a video out of the way", answer=answers.Video)
+def archive(video_id: str) -> Response:
+    """Lists leave it out unless asked for it. Gives nothing back to the quota."""
+    return _shown(videos.archive(context(), caller(), video_id))
+
+
+@blueprint.post("/<video_id>/unarchive")
+@contract("Bring an archived video back", answer=answers.Video)
+def unarchive(video_id: str) -> Response:
+    """The opposite of archive."""
+    return _shown(videos.archive(context(), caller(), video_id, archived=False))
+
+
+def _shown(video: Video) -> Response:
+    return reply(views.video(video))
+
+
+def _accepted(submitted: Submitted) -> Response:
+    headers = {"Location": f"/api/videos/{submitted.video.id}"}
+    if submitted.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return reply(views.video(submitted.video), 202, headers)

@@ -1,0 +1,69 @@
+"""A client of the API that holds every answer against the OpenAPI document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
+from werkzeug.test import TestResponse
+
+from api.openapi import document
+
+Json = dict[str, Any]
+
+
+class ApiClient(FlaskClient):
+    """Fails when an answer is not one that the document announces."""
+
+    def open(self, *args: Any, **options: Any) -> TestResponse:
+        """Send a request, check what the document says about the answer, and return it."""
+        response = super().open(*args, **options)
+        rule = response.request.path
+        operation = _operation(self.application, rule, response.request.method)
+        if operation is not None and response.request.method != "OPTIONS":
+            check(self.application, operation, response)
+        return response
+
+
+def client(app: Flask) -> ApiClient:
+    """A client of this application."""
+    app.test_client_class = ApiClient
+    found = app.test_client()
+    assert isinstance(found, ApiClient)
+    return found
+
+
+def check(app: Flask, operation: Json, response: TestResponse) -> None:
+    """Raise unless status, type and body of a response are as announced."""
+    announced = operation["responses"]
+    status = str(response.status_code)
+    assert status in announced, f"{status} is not announced: {response.text[:300]}"
+    content = announced[status].get("content")
+    if content is None or response.request.method == "HEAD":
+        return
+    assert response.mimetype in content, f"{response.mimetype} is not announced"
+    schema = content[response.mimetype].get("schema")
+    if schema is not None:
+        components = _document(app)["components"]
+        errors = list(
+            Draft202012Validator({**schema, "components": components}).iter_errors(response.json)
+        )
+        assert [] == errors
+
+
+def _operation(app: Flask, path: str, method: str) -> Json | None:
+    method = "get" if method == "HEAD" else method.lower()
+    for template, operations in _document(app)["paths"].items():
+        pattern = re.sub(r"\{(\w+)\}", r"[^/]+", template)
+        if re.fullmatch(pattern, path) and method in operations:
+            found: Json = operations[method]
+            return found
+    return None
+
+
+_document: Callable[[Flask], Json] = cache(document)

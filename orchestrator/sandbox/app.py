@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from orchestrator.sandbox import replies
 from orchestrator.sandbox.control import control
 from orchestrator.sandbox.errors import RefusedError
 from orchestrator.sandbox.sandbox import Sandbox
 from orchestrator.sandbox.videos import videos
+from orchestrator.sandbox.wire import refused
 
 logger = logging.getLogger(__name__)
 
@@ -29,19 +28,17 @@ def create_app(sandbox: Sandbox) -> Flask:
         app.register_blueprint(videos, url_prefix=prefix, name=f"videos-{number}")
     app.register_blueprint(control)
 
-    @app.errorhandler(HTTPException)
-    def no_such_thing(failure: HTTPException) -> Response:
-        return worded(RefusedError(failure.code or 500, failure.description or failure.name))
-
-    @app.errorhandler(Exception)
-    def broken(_: Exception) -> Response:
-        logger.exception("the sandbox itself failed")
-        return worded(
-            RefusedError(500, "The sandbox itself failed; see its log.", type="server_error")
-        )
-
-    def worded(refusal: RefusedError) -> Response:
-        body = json.dumps(replies.error(refusal, sandbox.dialect))
-        return Response(body, refusal.status, mimetype="application/json")
-
+    app.register_error_handler(RefusedError, refused)
+    app.register_error_handler(HTTPException, _no_such_thing)
+    app.register_error_handler(Exception, _broken)
     return app
+
+
+def _no_such_thing(failure: HTTPException) -> Response:
+    return refused(RefusedError(failure.code or 500, failure.description or failure.name))
+
+
+def _broken(_: Exception) -> Response:
+    logger.exception("the sandbox itself failed")
+    message = "The sandbox itself failed; see its log."
+    return refused(RefusedError(500, message, type="server_error"))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, render_template_string, request
 
+from orchestrator.sandbox.books import report
 from orchestrator.sandbox.errors import RefusedError, invalid
 from orchestrator.sandbox.faults import KINDS
 from orchestrator.sandbox.page import PAGE
-from orchestrator.sandbox.videos import answered, current_sandbox
+from orchestrator.sandbox.wire import answered, current_sandbox
 
 JOBS_ON_PAGE = 60
 
@@ -29,7 +30,11 @@ def show_faults() -> Response:
 @control.put("/sandbox/faults")
 def change_faults() -> Response:
     """Put other rules in force: {"faults": "get.404=0.1"}, or that text itself as the body."""
-    body = request.get_json() if request.is_json else {"faults": request.get_data(as_text=True)}
+    body = (
+        request.get_json(silent=True)
+        if request.is_json
+        else {"faults": request.get_data(as_text=True)}
+    )
     text = body.get("faults") if isinstance(body, dict) else None
     if not isinstance(text, str):
         raise invalid("faults", 'Send {"faults": "…"}, or the text itself.')
@@ -49,18 +54,18 @@ def forget() -> Response:
 @control.get("/sandbox/state")
 def state() -> Response:
     """What it was asked, what it accepted, and every job."""
-    return answered(current_sandbox().report())
+    return answered(report(current_sandbox()))
 
 
 @control.get("/")
 def page() -> str:
     """The same for people."""
     sandbox = current_sandbox()
-    report = sandbox.report()
+    books = report(sandbox, JOBS_ON_PAGE)
     return render_template_string(
         PAGE,
-        report=report,
-        jobs=list(reversed(report["jobs"]))[:JOBS_ON_PAGE],
+        report=books,
+        jobs=books["jobs"][::-1],
         content_shown=sandbox.settings.api_key is None,
         stills=sandbox.dialect.variants == "all",
     )

@@ -43,12 +43,8 @@ def planned(
     `origin` is the video that it builds on; it decides size and model. `takes` is the apparent time
     in seconds. Raises RefusedError for an unreadable picture or too long an extension.
     """
-    size, model, seconds = order.size, order.model, order.seconds
-    if origin is not None:
-        size, model = origin.size, origin.model
-        seconds = origin.seconds + (order.seconds if kind == "extension" else 0)
-    if seconds > LONGEST_EXTENDED_SECONDS:
-        raise invalid("seconds", f"At most {LONGEST_EXTENDED_SECONDS} seconds in all.")
+    size, model = (origin.size, origin.model) if origin else (order.size, order.model)
+    seconds = _length(order, kind, origin)
     return Job(
         id=job_id,
         kind=kind,
@@ -65,6 +61,15 @@ def planned(
         rendered_at=now if instant else None,
         fingerprint=order.fingerprint,
     )
+
+
+def _length(order: Order, kind: Kind, origin: Job | None) -> int:
+    if origin is None:
+        return order.seconds
+    seconds = origin.seconds + (order.seconds if kind == "extension" else 0)
+    if seconds > LONGEST_EXTENDED_SECONDS:
+        raise invalid("seconds", f"At most {LONGEST_EXTENDED_SECONDS} seconds in all.")
+    return seconds
 
 
 def _fate(prompt: str, *, fails: bool) -> Failure | None:

@@ -7,8 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 from orchestrator.sandbox.dialects import DIALECTS
 from orchestrator.sandbox.errors import RefusedError
@@ -131,6 +130,10 @@ class Sandbox:
         """Our own id in what a client sent."""
         return inner_id(shown_id, self.dialect.ids)
 
+    def shown_id(self, job: Job) -> str:
+        """The id under which the job was handed to its client."""
+        return public_id(job.id, self.dialect.ids, "create", job.model)
+
     def _finished(self, shown_id: str) -> Job:
         job = self.find(shown_id)
         if self.state(job).status != "completed":
@@ -176,42 +179,10 @@ class Sandbox:
         with self._requests_lock:
             self._requests[operation] += 1
 
-    def report(self) -> dict[str, Any]:
-        """Everything that an observer wants to know, JSON-ready."""
-        jobs = self.jobs.everything()
-        keys = Counter(job.idempotency_key for job in jobs if job.idempotency_key)
+    def requests(self) -> dict[str, int]:
+        """How many requests of each operation arrived."""
         with self._requests_lock:
-            requests = dict(sorted(self._requests.items()))
-        return {
-            "dialect": self.dialect.name,
-            "requests": requests,
-            "accepted": {"total": len(jobs), **Counter(job.kind for job in jobs)},
-            "running": self.jobs.running(),
-            "faults": {"text": self.faults.text, "fired": self.faults.fired()},
-            "duplicates": [
-                {
-                    "idempotency_key": key,
-                    "accepted_count": count,
-                    "ids": [job.id for job in jobs if job.idempotency_key == key],
-                }
-                for key, count in keys.items()
-                if count > 1
-            ],
-            "jobs": [self._described(job, keys) for job in jobs],
-        }
-
-    def _described(self, job: Job, keys: Counter[str]) -> dict[str, Any]:
-        fields = asdict(job)
-        del fields["look"], fields["failure"], fields["fingerprint"]
-        state = self.state(job)
-        return {
-            **fields,
-            "public_id": public_id(job.id, self.dialect.ids, "create", job.model),
-            "status": state.status,
-            "progress": state.progress,
-            "completed_at": state.completed_at,
-            "accepted_count": keys[job.idempotency_key] if job.idempotency_key else 1,
-        }
+            return dict(sorted(self._requests.items()))
 
     # ── what the background threads ask and tell
 
@@ -234,7 +205,7 @@ class Sandbox:
 
     def _shown_id(self, job_id: str) -> str:
         job = self.jobs.known(job_id)
-        return public_id(job_id, self.dialect.ids, "create", job.model if job else "")
+        return job_id if job is None else self.shown_id(job)
 
     def _open_webhooks(self) -> Webhooks | None:
         if self.settings.webhook_url is None:

@@ -1,10 +1,8 @@
 """What a video shows: a slow field of light with its prompt written on it.
 
-A `Look` is everything that decides the picture, so equal looks give equal pictures. Nothing here
-knows a codec: a `Scene` draws frames, `render` turns them into files.
-
-The motion is periodic over one cycle. That is a matter of cost: the encoder does one cycle and
-repeats its packets, so a minute costs about what a few seconds do.
+A `Look` is everything that decides the picture, so equal looks give equal pictures. A `Scene`
+draws frames, `render` turns them into files. The motion is periodic, as a matter of cost: the
+encoder does one cycle and repeats its packets, so a minute costs what a few seconds do.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import json
 import secrets
 from typing import Any, cast
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 
 from orchestrator.sandbox import mishaps, replies
 from orchestrator.sandbox.errors import RefusedError, invalid
@@ -17,21 +17,12 @@ from orchestrator.sandbox.intake import read_order
 from orchestrator.sandbox.job import Job, Kind
 from orchestrator.sandbox.sandbox import Sandbox
 from orchestrator.sandbox.studio import Variant
+from orchestrator.sandbox.wire import answered, current_sandbox
 
 VARIANTS = ("video", "thumbnail", "spritesheet")
 POLL_HINT_MS = (100, 10_000)
 
 videos = Blueprint("videos", __name__)
-
-
-def current_sandbox() -> Sandbox:
-    """The sandbox that this application serves."""
-    return cast(Sandbox, current_app.extensions["sandbox"])
-
-
-def answered(body: object, status: int = 200) -> Response:
-    """A JSON response."""
-    return Response(json.dumps(body), status, mimetype="application/json")
 
 
 @videos.before_request
@@ -52,14 +43,6 @@ def check_key() -> None:
 def add_request_id(response: Response) -> Response:
     """Name the request, as providers do."""
     response.headers["x-request-id"] = f"req_{secrets.token_hex(16)}"
-    return response
-
-
-@videos.errorhandler(RefusedError)
-def refused(refusal: RefusedError) -> Response:
-    """Word a refusal in the server's envelope."""
-    response = answered(replies.error(refusal, current_sandbox().dialect), refusal.status)
-    response.headers.extend(dict(refusal.headers))
     return response
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import threading
@@ -15,6 +16,7 @@ import pytest
 from openai import OpenAI
 from PIL import Image
 
+from orchestrator.sandbox.books import report
 from orchestrator.sandbox.render import stamped_id
 from orchestrator.sandbox.server import RunningSandbox, running_sandbox
 
@@ -275,6 +277,87 @@ def test_bad_field_is_named_when_a_create_is_refused(
     assert list(client.videos.list()) == []
 
 
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("application/json", "{", 400),
+        ("application/json", "[]", 400),
+        ("text/plain", "prompt=a", 415),
+        ("application/x-www-form-urlencoded", "prompt=a&video[id]=none", 200),
+        ("application/json", '{"prompt": "a", "input_reference": {"file_id": "file_1"}}', 200),
+        ("application/json", '{"prompt": "a", "input_reference": {"image_url": 7}}', 400),
+        ("application/json", '{"prompt": "a", "video": 7}', 400),
+        ("application/json", '{"prompt": "\\ud800 \\u0000"}', 200),
+    ],
+)
+def test_strange_body_is_answered_with_a_status_of_its_own(
+    client: OpenAI, content_type: str, body: str, status: int
+) -> None:
+    """Whatever comes in, nothing breaks."""
+    reply = client._client.post(
+        "videos", content=body.encode(), headers={"Content-Type": content_type}
+    )
+
+    assert reply.status_code == status
+
+
+def test_data_url_colours_the_video(provider: RunningSandbox, client: OpenAI) -> None:
+    """A reference that came along is used."""
+    url = "data:image/png;base64," + base64.b64encode(png()).decode()
+
+    client.post(
+        "/videos",
+        body={"prompt": "a", "input_reference": {"image_url": url}},
+        cast_to=openai.types.Video,
+    )
+
+    assert provider.sandbox.jobs.everything()[0].look.palette[0] == (200, 10, 10)
+
+
+def test_extension_is_refused_when_the_whole_gets_too_long(client: OpenAI, clock: Clock) -> None:
+    """Two minutes in all."""
+    source = client.videos.create(prompt="a cat", seconds="60")
+    clock.now += 10
+    body = {"prompt": "more", "video": {"id": source.id}, "seconds": "60"}
+    longer = client.post("/videos/extensions", body=body, cast_to=openai.types.Video)
+    clock.now += 10
+
+    with pytest.raises(openai.BadRequestError, match="120 seconds") as error:
+        client.post(
+            "/videos/extensions",
+            body={**body, "video": {"id": longer.id}},
+            cast_to=openai.types.Video,
+        )
+
+    assert error.value.param == "seconds"
+
+
+@pytest.mark.parametrize("query", ["limit=101", "limit=-1", "limit=x", "order=up", "after=nothing"])
+def test_list_is_refused_when_its_parameters_make_no_sense(client: OpenAI, query: str) -> None:
+    """The answer names the parameter."""
+    with pytest.raises(openai.BadRequestError) as error:
+        client.get(f"/videos?{query}", cast_to=object)
+
+    assert error.value.param == query.partition("=")[0]
+
+
+def test_defect_is_a_plain_server_error(caplog: pytest.LogCaptureFixture) -> None:
+    """What breaks inside stays inside."""
+
+    def broken_clock() -> float:
+        raise RuntimeError("the clock fell down")
+
+    with (
+        running_sandbox(clock=broken_clock) as provider,
+        sdk(provider) as client,
+        pytest.raises(openai.InternalServerError) as error,
+    ):
+        client.videos.create(prompt="a cat")
+
+    assert "clock" not in str(error.value)
+    assert "the clock fell down" in caplog.text
+
+
 def test_upload_is_refused_when_it_is_no_image(client: OpenAI) -> None:
     """The part needs the type of an image."""
     with pytest.raises(openai.BadRequestError, match="image/webp") as error:
@@ -386,11 +469,11 @@ def test_jobs_survive_when_there_is_a_folder(tmp_path: Path, clock: Clock) -> No
         clock.now += 10
         found = {video.id: video.status for video in client.videos.list()}
         content = client.videos.download_content(done.id).read()
-        report = after.sandbox.report()
+        books = report(after.sandbox)
 
     assert found == {done.id: "completed", running.id: "failed"}
     assert stamped_id(content) == done.id
-    assert (report["accepted"]["total"], report["jobs"][0]["idempotency_key"]) == (3, "k")
+    assert (books["accepted"]["total"], books["jobs"][0]["idempotency_key"]) == (3, "k")
 
 
 def test_rendering_goes_on_when_the_process_was_restarted_in_between(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from orchestrator.sandbox.books import report
 from orchestrator.sandbox.dialects import DIALECTS
 from orchestrator.sandbox.server import RunningSandbox, running_sandbox
 
@@ -249,10 +250,10 @@ def test_restart_forgets_when_the_server_keeps_jobs_in_memory(tmp_path: Path) ->
         _, video = caller.create()
     with imitating("sglang", data=tmp_path) as caller:
         status, _ = caller.call("GET", f"/videos/{video['id']}")
-        report = caller.provider.sandbox.report()
+        books = report(caller.provider.sandbox)
 
     assert status == 404
-    assert report["accepted"]["total"] == 1
+    assert books["accepted"]["total"] == 1
 
 
 def test_content_is_an_avi_when_asked_for() -> None:

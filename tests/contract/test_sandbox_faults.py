@@ -12,6 +12,7 @@ import openai
 import pytest
 from openai import OpenAI
 
+from orchestrator.sandbox.books import report
 from orchestrator.sandbox.server import RunningSandbox, running_sandbox
 
 
@@ -292,7 +293,7 @@ def test_same_key_makes_two_jobs_when_keys_are_ignored(
         client.videos.create(prompt="a cat", extra_headers={"Idempotency-Key": "k1"})
     client.videos.create(prompt="a cat", extra_headers={"Idempotency-Key": "k2"})
 
-    (duplicate,) = provider.sandbox.report()["duplicates"]
+    (duplicate,) = report(provider.sandbox)["duplicates"]
 
     assert (duplicate["idempotency_key"], duplicate["accepted_count"]) == ("k1", 2)
     assert len(set(duplicate["ids"])) == 2
@@ -347,7 +348,7 @@ def test_everything_is_forgotten_on_demand(provider: RunningSandbox, client: Ope
     assert json.loads(answer) == {"forgotten": 1}
     with pytest.raises(openai.NotFoundError):
         client.videos.retrieve(video.id)
-    assert provider.sandbox.report()["accepted"] == {"total": 1, "create": 1}
+    assert report(provider.sandbox)["accepted"] == {"total": 1, "create": 1}
 
 
 def test_page_shows_prompts_as_text(provider: RunningSandbox, client: OpenAI) -> None:

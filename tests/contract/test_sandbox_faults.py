@@ -10,10 +10,21 @@ from urllib.parse import urlsplit
 
 import openai
 import pytest
-from openai import OpenAI
+from openai import DefaultHttpxClient, OpenAI
 
 from orchestrator.sandbox.books import report
 from orchestrator.sandbox.server import RunningSandbox, running_sandbox
+
+
+def sdk(provider: RunningSandbox, timeout: float = 30) -> OpenAI:
+    """A client without TLS: loading the certificates takes longer than most tests here."""
+    return OpenAI(
+        base_url=provider.base_url,
+        api_key="sk-any",
+        max_retries=0,
+        timeout=timeout,
+        http_client=DefaultHttpxClient(verify=False),
+    )
 
 
 @pytest.fixture
@@ -25,7 +36,7 @@ def provider() -> Iterator[RunningSandbox]:
 
 @pytest.fixture
 def client(provider: RunningSandbox) -> Iterator[OpenAI]:
-    with OpenAI(base_url=provider.base_url, api_key="sk-any", max_retries=0, timeout=30) as opened:
+    with sdk(provider) as opened:
         yield opened
 
 
@@ -140,9 +151,7 @@ def test_server_stops_at_once_when_a_request_hangs() -> None:
     """Nobody waits for a wait that was asked for."""
     with running_sandbox(instant_video=True, faults="create.hang:60") as provider:
         with (
-            OpenAI(
-                base_url=provider.base_url, api_key="sk-any", max_retries=0, timeout=0.3
-            ) as client,
+            sdk(provider, timeout=0.3) as client,
             pytest.raises(openai.APITimeoutError),
         ):
             client.videos.create(prompt="a cat")
@@ -273,7 +282,7 @@ def test_creates_are_refused_when_the_cap_is_reached() -> None:
     """Too many running tasks, without a Retry-After; a finished one makes room."""
     with (
         running_sandbox(instant_video=True, render_seconds=3600, max_concurrent=1) as provider,
-        OpenAI(base_url=provider.base_url, api_key="sk-any", max_retries=0) as client,
+        sdk(provider) as client,
     ):
         first = client.videos.create(prompt="a cat")
         with pytest.raises(openai.RateLimitError, match="Too many running tasks") as error:
@@ -303,7 +312,7 @@ def test_same_key_makes_one_job_when_keys_are_honoured() -> None:
     """The same job again; another body under the same key is refused."""
     with (
         running_sandbox(instant_video=True, honour_idempotency_key=True) as provider,
-        OpenAI(base_url=provider.base_url, api_key="sk-any", max_retries=0) as client,
+        sdk(provider) as client,
     ):
         key = {"Idempotency-Key": "k1"}
         ids = {client.videos.create(prompt="a cat", extra_headers=key).id for _ in range(2)}

@@ -10,14 +10,26 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from openai import InvalidWebhookSignatureError, OpenAI
+from openai import DefaultHttpxClient, InvalidWebhookSignatureError, OpenAI
 
-from orchestrator.sandbox.server import running_sandbox
+from orchestrator.sandbox.server import RunningSandbox, running_sandbox
 
 SECRET = "whsec_c2FuZGJveC1zZWNyZXQtZm9yLXRlc3Rz"
 PATIENCE_SECONDS = 30
 
 Message = tuple[dict[str, str], bytes]
+
+
+def sdk(provider: RunningSandbox) -> OpenAI:
+    """A client without TLS: loading the certificates takes longer than most tests here."""
+    return OpenAI(
+        base_url=provider.base_url,
+        api_key="sk-any",
+        webhook_secret=SECRET,
+        max_retries=0,
+        timeout=30,
+        http_client=DefaultHttpxClient(verify=False),
+    )
 
 
 @contextmanager
@@ -55,9 +67,7 @@ def test_end_of_each_job_is_reported_and_verifies() -> None:
         running_sandbox(
             instant_video=True, render_seconds=0.05, webhook_url=url, webhook_secret=SECRET
         ) as provider,
-        OpenAI(
-            base_url=provider.base_url, api_key="sk-any", webhook_secret=SECRET, max_retries=0
-        ) as client,
+        sdk(provider) as client,
     ):
         expected = {
             (client.videos.create(prompt="a cat").id, "video.completed"),
@@ -82,7 +92,7 @@ def test_message_comes_again_when_it_was_refused() -> None:
         running_sandbox(
             instant_video=True, render_seconds=0, webhook_url=url, webhook_secret=SECRET
         ) as provider,
-        OpenAI(base_url=provider.base_url, api_key="sk-any", max_retries=0) as client,
+        sdk(provider) as client,
     ):
         client.videos.create(prompt="a cat")
 
@@ -99,7 +109,7 @@ def test_deleted_job_is_not_reported() -> None:
         running_sandbox(
             instant_video=True, render_seconds=1, webhook_url=url, webhook_secret=SECRET
         ) as provider,
-        OpenAI(base_url=provider.base_url, api_key="sk-any", max_retries=0) as client,
+        sdk(provider) as client,
     ):
         client.videos.delete(client.videos.create(prompt="a dog").id)
         kept = client.videos.create(prompt="a cat")

@@ -66,8 +66,8 @@ def open_bucket(url: str, env: Mapping[str, str]) -> S3Store:
             },
             retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
         )
-    except BaseError as error:
-        raise _unusable("region, endpoint or credentials are not understood") from error
+    except (BaseError, ValueError) as error:
+        raise _unusable("its prefix, region or endpoint is not understood") from error
 
 
 def _parse(url: str) -> tuple[str, str, dict[str, str]]:

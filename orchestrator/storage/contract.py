@@ -94,4 +94,4 @@ class Storage(Protocol):
         """A URL that anyone may GET for a while, saved as `filename`; None where there is none."""
 
     def check(self) -> None:
-        """Write, read and delete a small object; raises StorageError if that does not work."""
+        """Write, read and delete an object of 1 MiB; raises StorageError if that does not work."""

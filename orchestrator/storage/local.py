@@ -122,6 +122,7 @@ class LocalStorage:
 
     def signed_url(self, key: str, *, expires_in: timedelta, filename: str | None) -> None:
         """See Storage.signed_url: a folder has none."""
+        check_key(key)
 
     def check(self) -> None:
         """See Storage.check."""

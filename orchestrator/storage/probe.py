@@ -7,11 +7,14 @@ import secrets
 from orchestrator.errors import StorageError
 from orchestrator.storage.contract import Storage
 
+# Small beside a video, large enough that a disk with only crumbs left says so.
+_PROBE_BYTES = 1024 * 1024
+
 
 def probe(storage: Storage) -> None:
-    """Write, read and delete a small object of our own. Raises StorageError with the reason."""
+    """Write, read and delete an object of our own. Raises StorageError with the reason."""
     key = f"check/{secrets.token_hex(8)}"
-    sent = secrets.token_bytes(64)
+    sent = secrets.token_bytes(_PROBE_BYTES)
     storage.put(key, [sent], content_type="application/octet-stream")
     try:
         with storage.open(key) as content:

@@ -82,8 +82,8 @@ class EmbeddedPostgres:
             self._check_version(binaries)
             if self._data.exists():
                 evict(self._data, signal.SIGINT, 15)
-                # Nobody lives here and the lock is ours: a pid in this file is a dead server's, and
-                # the next process to be given that number would keep PostgreSQL from starting.
+                # Nobody lives here and the lock is ours: the pid in this file is a dead server's,
+                # and whoever was given its number since would keep PostgreSQL from starting.
                 (self._data / "postmaster.pid").unlink(missing_ok=True)
             else:
                 self._initialise(binaries, identity)
@@ -155,6 +155,7 @@ class EmbeddedPostgres:
 
     def _make_socket_folder(self, identity: Identity) -> Path:
         folder = self.folder / "socket"
+        shutil.rmtree(folder, ignore_errors=True)  # a dead server's lock file, too, names its pid
         # The kernel allows 107 bytes, and a checkout deep in a home folder has more; to libpq a
         # comma separates hosts.
         too_long = len(os.fsencode(folder / _SOCKET_NAME)) > _MAX_SOCKET_PATH

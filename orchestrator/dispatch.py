@@ -67,7 +67,7 @@ def _rescue(ctx: Context) -> int:
     for video_id, n, name, account in expired:
         provider = ctx.catalog.provider(name, account)
         if provider is not None:
-            outcomes.unknown(ctx, provider, video_id, n, token="")
+            outcomes.unknown(ctx, provider, video_id, n, token=None)
     return len(expired)
 
 

@@ -185,15 +185,20 @@ def unknown(
     video_id: str,
     n: int,
     *,
-    token: str,
+    token: str | None,
     error: ProviderError | None = None,
 ) -> None:
-    """Nobody knows whether the provider took it: the profile says how that is found out."""
+    """Nobody knows whether the provider took it: the profile says how that is found out.
+
+    Args:
+        token: None: whoever sent it is dead, and its lease on the video goes with it.
+    """
     with ctx.database.transaction() as connection:
         pair = attempts.lock(connection, video_id, n)
         if pair is None or pair[1].state != AttemptState.SENT:
             return
         video, attempt = pair
+        token = attempt.lease_token or "" if token is None else token
         changed = _unknown(ctx, connection, provider, video, attempt, token=token, error=error)
     log.warning("outcome_unknown", video_id=video_id, attempt=n, provider=provider.name)
     if changed is not None:

@@ -120,6 +120,11 @@ class Cluster:
             program.start()
         self._wait_until_ready()
 
+    def add(self, name: str, *command: str) -> None:
+        """One more program, started at once."""
+        self._add(name, *command)
+        self.programs[name].start()
+
     def _add(self, name: str, *command: str) -> None:
         argv = [sys.executable, "-m", *command]
         self.programs[name] = Program(name, argv, self.env, self.folder / "logs")
@@ -308,6 +313,23 @@ class Cluster:
         """
         state = json.loads(self._get(f"{self.sandbox_url}/sandbox/state"))
         return Counter(job["idempotency_key"].rpartition("-")[0] for job in state["jobs"])
+
+    def paid_twice(self) -> list[tuple[Any, ...]]:
+        """Videos for which more than one attempt was accepted."""
+        return self.rows(
+            "select video_id, count(*) from attempts where state = 'accepted' group by 1 "
+            "having count(*) > 1"
+        )
+
+    def unaccounted(self) -> list[str]:
+        """Jobs of the provider that belong to no attempt of ours: each was paid for nothing.
+
+        Whose key a job carries does not matter: equal requests of unknown outcome are
+        interchangeable.
+        """
+        state = json.loads(self._get(f"{self.sandbox_url}/sandbox/state"))
+        ours = {row[0] for row in self.rows("select canonical_id from attempts")}
+        return [job["id"] for job in state["jobs"] if job["id"] not in ours]
 
     def story(self) -> str:
         """Everything about videos that did not complete: for the message of a failed assertion."""

@@ -1,0 +1,64 @@
+"""The worker dies at each commit of each step in turn, before and after it; the video completes all
+the same, once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.chaos.cluster import Cluster, worker_command
+
+COMMITS = {"submit": 2, "poll": 2, "store": 3}
+POINTS = [
+    f"{step}:{number}:{moment}"
+    for step, commits in COMMITS.items()
+    for number in range(1, commits + 1)
+    for moment in ("before", "after")
+]
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[tuple[Cluster, Path]]:
+    """A cluster with one worker that dies on demand, and the file that demands it."""
+    with TemporaryDirectory(prefix="mortal-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        wish = folder / "wish"
+        cluster = Cluster(
+            folder,
+            workers=0,
+            env={"MORTAL_FILE": str(wish)},
+            sandbox=("--instant-video", "--render-seconds", "0.5"),
+        )
+        with cluster:
+            cluster.add("worker", *worker_command("worker", "tests.chaos.mortal"))
+            yield cluster, wish
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("point", POINTS)
+def test_a_video_completes_once_when_its_worker_dies_there(
+    mortal: tuple[Cluster, Path], point: str
+) -> None:
+    """Whatever was committed is taken up; whatever was not is found out."""
+    cluster, wish = mortal
+    wish.write_text(point)
+
+    video_id = cluster.submit(f"a lighthouse, {point}")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and (
+        wish.exists() or cluster.endings()["completed"] < len(cluster.accepted)
+    ):
+        cluster.revive()
+        time.sleep(0.1)
+
+    assert not wish.exists(), "the worker has not died"
+    assert {"completed": len(cluster.accepted)} == dict(cluster.endings()), cluster.story()
+    assert 1 == cluster.creations()[video_id]
+    cluster.wait_until_settled(20)
+    assert [] == cluster.violations(), cluster.story()

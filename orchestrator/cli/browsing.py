@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import click
 from rich.table import Table
@@ -17,6 +17,9 @@ from orchestrator.cli.times import moment
 from orchestrator.lifecycle import Status
 
 _MAX_PAGE = 100
+_WIDE = 120
+_GAP = 2
+_LEAST = 8
 _DETAILS = (
     "kind", "model", "seconds", "size", "quality", "priority", "prompt", "user_id", "retry_of",
     "remixed_from_video_id", "hold_reason", "error_code", "error_message", "content_type",
@@ -87,7 +90,8 @@ def list_command(
         output.print_json({"data": videos, "has_more": more})
         return
     if videos:
-        output.results().print(_table(videos))
+        console = output.results()
+        console.print(_table(videos, console.width))
     else:
         output.remark("No videos.")
     if more:
@@ -116,27 +120,32 @@ def _pages(server: Server, wanted: int | None, filters: Json) -> Iterator[Json]:
             return
 
 
-def _table(videos: list[Json]) -> Table:
+def _table(videos: list[Json], width: int) -> Table:
+    """A line for each. Ids are for copying, so they are shown whole and other columns give way."""
+    columns: dict[str, list[str]] = {
+        "ID": [video["id"] for video in videos],
+        "STATUS": [video["status"] for video in videos],
+        "%": [str(video["progress"]) for video in videos],
+        "CREATED": [output.ago(video["created_at"]) for video in videos],
+    }
+    if width >= _WIDE:
+        columns |= {
+            "MODEL": [output.plain(video["model"]) for video in videos],
+            "LENGTH": [f"{video['seconds']} s" for video in videos],
+            "SIZE": [video["size"] for video in videos],
+            "COST": [output.money(_cost(video)) for video in videos],
+        }
     table = Table(box=None, pad_edge=False)
-    table.add_column("ID", no_wrap=True)
-    table.add_column("STATUS", no_wrap=True)
-    for name in ("%", "COST"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("MODEL", "LENGTH", "SIZE", "CREATED"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("PROMPT", no_wrap=True, overflow="ellipsis")
-    for video in videos:
-        table.add_row(
-            video["id"],
-            output.status_text(video["status"]),
-            str(video["progress"]),
-            output.money(_cost(video)),
-            output.plain(video["model"]),
-            f"{video['seconds']} s",
-            video["size"],
-            output.ago(video["created_at"]),
-            output.shortened(video["prompt"], 60),
-        )
+    left = width
+    for name, cells in columns.items():
+        justify: Literal["left", "right"] = "right" if name in {"%", "COST"} else "left"
+        table.add_column(name, no_wrap=True, justify=justify)
+        left -= max(map(len, [name, *cells])) + _GAP
+    table.add_column("PROMPT", no_wrap=True)
+    for row, video in zip(zip(*columns.values(), strict=True), videos, strict=True):
+        ident, status, *others = row
+        prompt = Text(output.shortened(video["prompt"], max(left, _LEAST)))
+        table.add_row(ident, output.status_text(status), *others, prompt)
     return table
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
 
 import click
 
+from orchestrator import logs
 from orchestrator.cli import output
 from orchestrator.cli.checks import Check, State, examine
 from orchestrator.cli.environment import environment
 from orchestrator.cli.options import as_json
+from orchestrator.errors import ConfigurationError
+from orchestrator.settings import load
 
 _STYLES = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red"}
 
@@ -22,8 +27,10 @@ def doctor_command(json_: bool) -> None:
     Uses the same environment as the server. Each finding is ok, warn (works, but look at it) or
     fail (work stops); the exit code is 1 if one failed. Nothing here costs money.
     """
+    env = environment()
+    _quiet(env)
     found: list[Check] = []
-    for check in examine(environment()):
+    for check in examine(env):
         found.append(check)
         if not json_:
             _say(check)
@@ -32,6 +39,12 @@ def doctor_command(json_: bool) -> None:
         output.print_json({"ok": not failed, "checks": [asdict(check) for check in found]})
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _quiet(env: Mapping[str, str]) -> None:
+    """No log lines on what the findings say anyway."""
+    with suppress(ConfigurationError):
+        logs.configure(replace(load(env), log_level="ERROR"), "doctor")
 
 
 def _say(check: Check) -> None:

@@ -126,7 +126,7 @@ class _Transfer:
     def _receive(self, stream: Stream, partial: Path) -> None:
         with (
             partial.open("r+b" if stream.start else "wb") as file,
-            transfer(self._video["id"], stream.total, stream.start) as bar,
+            transfer("Saving", stream.total, stream.start) as bar,
         ):
             file.seek(stream.start)
             for chunk in stream.chunks():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,6 +29,10 @@ from orchestrator.local.stack import Stack
 
 PROMPT = "A paper boat sails down a rainy street, past reflections of neon signs"
 CHANGE = "The same street at sunrise, with the boat folded from gold foil"
+_SHARED = (
+    "DATABASE_URL", "REDIS_URL", "BROKER_URL", "STORAGE_URL", "AUTH", "SECRET_KEY",
+    "OPENAI_BASE_URL", "OPENAI_API_KEY", "PROVIDER_PROFILE", "PROVIDERS_FILE", "MODELS",
+)  # fmt: skip
 _VIDEO = {"model": "sora-2", "seconds": "4", "size": "720x1280"}
 
 
@@ -65,8 +73,8 @@ def up_command(**how: Any) -> None:
     OPENAI_BASE_URL name others; then the tables, web, workers, scheduler and Flower. Who is on this
     machine needs no key (AUTH=off). What ends by itself is started again.
     """
-    with _running(**how) as stack:
-        output.remarks().print(_panel(stack))
+    with _running(**how):
+        output.remark("Ctrl-C stops everything.")
         _stay()
 
 
@@ -92,14 +100,14 @@ def demo_command(out: Path, once: bool, **how: Any) -> None:
     Starts everything as `up` does, asks for both over HTTP, saves them, and stays up until Ctrl-C.
     """
     with _running(**how) as stack:
-        with Server(stack.web_url) as server:
+        with Server(stack.web_url, api_key=environment().get("ORCHESTRATOR_API_KEY")) as server:
             first = _made(
                 server, "/api/videos", {"prompt": PROMPT, **_VIDEO}, out / "paper-boat.mp4"
             )
             remix = video_path(first["id"], "/remix")
             _made(server, remix, {"prompt": CHANGE}, out / "paper-boat-remix.mp4")
-        output.remarks().print(_panel(stack))
         if not once:
+            output.remark("Everything stays up until Ctrl-C.")
             _stay()
 
 
@@ -120,9 +128,13 @@ def _running(*, port: int | None, data: Path, workers: int, no_flower: bool) -> 
                     phase=status.update,
                 )
                 stack.start()
+            settings = stack.folder / "environment"
             try:
+                _write(settings, stack)
+                console.print(_panel(stack, settings))
                 yield stack
             finally:
+                settings.unlink(missing_ok=True)
                 with console.status("stopping"):
                     stack.stop()
         except KeyboardInterrupt:
@@ -139,7 +151,17 @@ def _made(server: Server, path: str, request: Json, place: Path) -> Json:
     return video
 
 
-def _panel(stack: Stack) -> Panel:
+def _write(settings: Path, stack: Stack) -> None:
+    """Leave what other commands need to work on the same services; it holds secrets."""
+    made = {name: stack.env[name] for name in _SHARED if stack.env.get(name)}
+    made["ORCHESTRATOR_URL"] = stack.web_url
+    settings.unlink(missing_ok=True)
+    settings.touch(mode=0o600)
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in sorted(made.items())]
+    settings.write_text("".join(lines), encoding="utf-8")
+
+
+def _panel(stack: Stack, settings: Path) -> Panel:
     table = Table.grid(padding=(0, 2))
     rows = {
         "Dashboard": stack.web_url,
@@ -148,12 +170,21 @@ def _panel(stack: Stack) -> Panel:
         "Sandbox": stack.sandbox_url,
         "Data": str(stack.folder),
         "Logs": str(stack.logs),
-        "Try": f'ORCHESTRATOR_URL={stack.web_url} orchestrator submit "A red kite" --watch --out .',
     }
     for name, value in rows.items():
         if value is not None:
             table.add_row(name, value)
-    return Panel(table, title="orchestrator", subtitle="Ctrl-C stops everything", expand=False)
+    program = shutil.which("orchestrator") or str(Path(sys.executable).with_name("orchestrator"))
+    table.add_row()
+    table.add_row("In another", f". {shlex.quote(_short(settings))}")
+    table.add_row("terminal", f'{shlex.quote(_short(program))} submit "A red kite" --watch --out .')
+    return Panel(table, title="orchestrator", expand=False)
+
+
+def _short(path: Path | str) -> str:
+    """As one would type it here."""
+    text = os.path.relpath(path)
+    return str(path) if text.startswith("..") else text
 
 
 def _stay() -> None:

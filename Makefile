@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check lint format e2e lock clean
+.PHONY: help demo test check lint format e2e chaos lock clean
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ format: $(DEV) ## Format the code and repair what lint can repair
 
 e2e: $(DEV) ## Run the tests that start real processes
 	@$(PY) -m pytest -q tests/e2e
+
+chaos: $(DEV) ## Kill and disturb a whole installation; SEEDS=1,2,3 for more runs
+	@$(PY) -m pytest -q tests/chaos $(if $(SEEDS),--chaos-seeds $(SEEDS))
 
 lock: $(RUN) ## Renew both lock files after a change of pyproject.toml; UPGRADE=1 for newest
 	@sh .ci/lock

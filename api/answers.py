@@ -16,7 +16,8 @@ from orchestrator.lifecycle import EventType, Kind, QuotaState, Status
 class Answer(BaseModel):
     """Has exactly these members; any may be null that says so."""
 
-    model_config = ConfigDict(extra="forbid")
+    # Built for the documentation only, so not at every start.
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class VideoError(Answer):

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import socket
+
+import structlog
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
+from granian.log import LogLevels
 from granian.server import Server
 
+from api.wsgi import GRACE_SECONDS
+from orchestrator.errors import ConfigurationError
 from orchestrator.settings import Settings
 
 TARGET = "api.wsgi:application"
-# A platform's patience ends between 5 s (honcho) and 10 s (Heroku-like) after SIGTERM.
-_GRACE_SECONDS = 4
 _HEADER_BYTES = 64 * 1024
 _HEADER_MILLISECONDS = 15_000
 _WAITING = 1024
+# Its own lines go the way of all others, and only when something is wrong.
+_LOGGING = {"version": 1, "disable_existing_loggers": False, "handlers": {}, "loggers": {}}
+
+log = structlog.get_logger(__name__)
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; then finish what has begun, for some seconds, and return."""
+    """Serve until SIGTERM or SIGINT; then finish what has begun, for some seconds, and return.
+
+    Raises:
+        ConfigurationError: nobody can listen at HOST and PORT.
+    """
+    address, port = free_address(settings.host, settings.port)
+    log.info("serving", url=f"http://{settings.host}:{port}", processes=settings.web_processes)
     Server(
         TARGET,
-        address=settings.host,
-        port=settings.port,
+        address=address,
+        port=port,
         interface=Interfaces.WSGI,
         factory=True,
         workers=settings.web_processes,
@@ -33,6 +47,26 @@ def serve(settings: Settings) -> None:
             header_read_timeout=_HEADER_MILLISECONDS, max_buffer_size=_HEADER_BYTES
         ),
         respawn_failed_workers=True,
-        workers_kill_timeout=_GRACE_SECONDS,
-        log_enabled=False,
+        workers_kill_timeout=GRACE_SECONDS,
+        log_level=LogLevels.error,
+        log_dictconfig=_LOGGING,
     ).serve()
+
+
+def free_address(host: str, port: int) -> tuple[str, int]:
+    """The numeric address and the port to listen at; port 0 becomes a free one.
+
+    Raises:
+        ConfigurationError: the host is unknown, the port taken or not permitted.
+    """
+    try:
+        family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(found)
+            address, free, *_ = probe.getsockname()
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot listen at HOST={host} PORT={port}: {error.strerror}.", param="PORT"
+        ) from None
+    return address, free

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+from threading import Thread
+from time import sleep
+
 from flask import Flask
 
 from api import create_app
 from orchestrator import context, logs, settings
+
+GRACE_SECONDS = 4
+"""How long requests that have begun may take after the signal to stop: a platform's patience ends
+between 5 s (honcho) and 30 s."""
 
 
 def application() -> Flask:
     """The application of one server process, from the environment."""
     found = settings.load()
     logs.configure(found, "web")
+    Thread(target=_follow_parent, name="leash", daemon=True).start()
     return create_app(context.build(found, application="orchestrator web"))
+
+
+def _follow_parent() -> None:
+    """End with the process that supervises this one, also when nobody could tell us: SIGKILL."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    sleep(GRACE_SECONDS)
+    os._exit(1)

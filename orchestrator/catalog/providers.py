@@ -123,22 +123,27 @@ class Catalog:
             Unsupported: this provider cannot do such a thing at all.
         """
         profile = provider.profile
-        self.route(model)
-        if provider.name not in self.models[model].providers:
-            raise InvalidRequest(
-                f"model {model} is not served by provider {provider.name}.", param="model"
-            )
         _check_prompt(prompt)
-        if not profile.seconds.permits(seconds):
-            raise InvalidRequest(f"seconds must be {profile.seconds}.", param="seconds")
-        if not profile.sizes.permits(size, model):
-            raise InvalidRequest(f"size must be {profile.sizes.describe(model)}.", param="size")
+        # A remix takes these from its source, whatever is routed or allowed by now.
+        if kind != Kind.REMIX:
+            self._check_shape(provider, model, seconds, size)
         if has_image and not profile.input_reference:
             raise Unsupported(
                 f"The provider of {model} takes no reference image.", param="input_reference"
             )
         if not _does(profile, kind):
             raise Unsupported(f"The provider of {model} offers no {kind} of a video.")
+
+    def _check_shape(self, provider: Provider, model: str, seconds: str, size: str) -> None:
+        if provider not in self.candidates(model):
+            raise InvalidRequest(
+                f"model {model} is not served by provider {provider.name}.", param="model"
+            )
+        rules = provider.profile
+        if not rules.seconds.permits(seconds):
+            raise InvalidRequest(f"seconds must be {rules.seconds}.", param="seconds")
+        if not rules.sizes.permits(size, model):
+            raise InvalidRequest(f"size must be {rules.sizes.describe(model)}.", param="size")
 
     def describe(self, model: str) -> dict[str, Any]:
         """What `GET /api/models` says about a model: limits, prices in dollars a second, abilities.

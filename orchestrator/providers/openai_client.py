@@ -81,6 +81,8 @@ class OpenAIVideos:
 
     def delete(self, provider_video_id: str) -> None:
         """See `VideoProvider`."""
+        if not self._provider.profile.has_delete:
+            raise Unsupported(f"Provider {self._provider.name} cannot delete a video.")
         reply = self._ask("DELETE", video_path(provider_video_id))
         if not reply.ok:
             raise refusals.read_refusal(reply, self._clock())
@@ -216,13 +218,14 @@ class OpenAIVideos:
         return self._reply(response)
 
     def _reply(self, response: httpx2.Response, text: str | None = None) -> Reply:
-        """The response as values. Some servers repeat the key in their complaint about it."""
-        text = response.text if text is None else text
-        if self._provider.api_key:
-            text = text.replace(self._provider.api_key, "***")
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        foreign = transport.is_foreign(response.url, self._provider)
-        return Reply(response.status_code, headers, text, foreign)
+        """The response as values."""
+        return Reply(
+            status=response.status_code,
+            headers={name.lower(): value for name, value in response.headers.items()},
+            text=response.text if text is None else text,
+            foreign=transport.is_foreign(response.url, self._provider),
+            secret=self._provider.api_key,
+        )
 
     def _reading(self, read: Callable[[], T]) -> T:
         """A second try, within a second, for what is quickly over; never for a refusal."""

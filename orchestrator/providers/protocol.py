@@ -1,6 +1,6 @@
 """What the orchestrator asks of a provider, and what it gets. No server's dialect is here.
 
-Every method raises `orchestrator.errors.ProviderError`s only; each says which ones.
+Methods raise `orchestrator.errors.ProviderError`s, and `Unsupported` for what the profile lacks.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Walk:
     videos: newest first, as far as the provider dates them.
     reached: the look goes back past `until` or to the list's end, and every entry was readable:
         what is not in `videos` was not there. False = inconclusive.
-    server_offset: the provider's clock minus ours (whole seconds: it is read from `Date`).
+    server_offset: the provider's clock minus ours, up to a second too little: `Date` is truncated.
     """
 
     videos: tuple[ProviderVideo, ...]
@@ -147,6 +147,7 @@ class VideoProvider(Protocol):
         Raises:
             ProviderMissing: it is not there.
             ProviderBusy, ProviderTransient, ProviderMisconfigured: it may still be there.
+            Unsupported: the profile has no delete.
         """
         ...
 
@@ -158,6 +159,7 @@ class VideoProvider(Protocol):
         Reading `chunks` to the end proves that they are all there. Entering and reading raise:
             ContentNotReady: not yet; ask again.
             ContentInvalid: what came is not the video.
+            Unsupported: the profile has no such variant.
             ProviderMissing, ProviderBusy, ProviderTransient, ProviderMisconfigured: as elsewhere.
         """
         ...

@@ -23,6 +23,7 @@ _INTERNAL = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_STRAY = re.compile(r"(?:\s+|[,.;:](?=[,.;:]))+([,.;:])")
 _EMPTY = re.compile(r"\(\s*[:,;]?\s*\)|\[\s*\]|'\s*'|\"\s*\"|`\s*`")
 
 
@@ -31,7 +32,7 @@ def public_text(text: str) -> str:
     cleaned = _REQUEST_ID.sub("", text[: 20 * MESSAGE_LENGTH])
     cleaned = _EMPTY.sub("", _INTERNAL.sub("", cleaned))
     cleaned = " ".join("".join(c if c.isprintable() else " " for c in cleaned).split())
-    cleaned = re.sub(r"\s+([,.;:])", r"\1", cleaned).strip(" ,;:")
+    cleaned = _STRAY.sub(r"\1", cleaned).strip(" ,;:")
     if len(cleaned) > MESSAGE_LENGTH:
         cleaned = cleaned[: MESSAGE_LENGTH - 1].rstrip() + "…"
     return cleaned

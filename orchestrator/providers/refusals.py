@@ -48,7 +48,7 @@ def create_refusal(reply: Reply, now: datetime) -> ProviderError:
     if status >= 500:
         return _server_error(reply, now)
     if problem.moderated:
-        message = public_text(problem.message) or "The provider's moderation blocked this request."
+        message = _said(reply, problem) or "The provider's moderation blocked this request."
         return _error(ProviderRejected, reply, message, code=MODERATED)
     if status == 425 or (status == 429 and not _out_of_credit(reply, problem)):
         return _busy(reply, now)
@@ -58,7 +58,7 @@ def create_refusal(reply: Reply, now: datetime) -> ProviderError:
     return _error(
         ProviderRejected,
         reply,
-        public_text(problem.message) or f"The provider refuses this request (HTTP {status}).",
+        _said(reply, problem) or f"The provider refuses this request (HTTP {status}).",
     )
 
 
@@ -139,7 +139,7 @@ def _misconfigured(reply: Reply, problem: Problem) -> ProviderMisconfigured | No
         reason = "The provider sends us elsewhere: its base URL has changed."
     else:
         return None
-    said = public_text(problem.message)
+    said = _said(reply, problem)
     message = f'{reason} It says: "{said}"' if said else f"{reason} (HTTP {status})"
     return ProviderMisconfigured(message, http_status=status, detail=reply.detail)
 
@@ -152,6 +152,10 @@ def _out_of_credit(reply: Reply, problem: Problem) -> bool:
         or _NO_CREDIT.search(problem.code) is not None
         or (reply.status == 429 and _NO_CREDIT.search(problem.message) is not None)
     )
+
+
+def _said(reply: Reply, problem: Problem) -> str:
+    return public_text(reply.without_secret(problem.message))
 
 
 def _busy(reply: Reply, now: datetime) -> ProviderBusy:

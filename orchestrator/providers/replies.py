@@ -177,7 +177,10 @@ def _number(value: Any) -> Decimal | None:
 
 def _progress(value: Any) -> int | None:
     number = _number(value)
-    return None if number is None else int(min(max(number, Decimal(0)), Decimal(100)))
+    if number is None:
+        return None
+    percent = number * 100 if 0 < number < 1 else number
+    return int(min(max(percent, Decimal(0)), Decimal(100)))
 
 
 def _seconds(body: Mapping[str, Any]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -13,6 +13,7 @@ from typing import Any
 
 LONGEST_WAIT = 86_400.0
 DETAIL_LENGTH = 2_000
+SHORTEST_SECRET = 8
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,15 @@ class Reply:
     """What came back.
 
     headers: names in lower case. foreign: it came from another host than the one we asked, after
-    a redirect, so that it says nothing about our key.
+    a redirect, so that it says nothing about our key. secret: our key, which some servers repeat
+    when they complain about it.
     """
 
     status: int
     headers: Mapping[str, str]
     text: str
     foreign: bool = False
+    secret: str | None = field(default=None, repr=False)
 
     @property
     def ok(self) -> bool:
@@ -43,8 +46,15 @@ class Reply:
 
     @property
     def detail(self) -> str:
-        """The answer for the operator's eyes, cut."""
-        return f"HTTP {self.status} {self.text}".replace("\0", "")[:DETAIL_LENGTH].rstrip()
+        """The answer for the operator's eyes, cut, without our key."""
+        text = self.without_secret(self.text[: 2 * DETAIL_LENGTH]).replace("\0", "")
+        return f"HTTP {self.status} {text}"[:DETAIL_LENGTH].rstrip()
+
+    def without_secret(self, text: str) -> str:
+        """The text with our key blotted out; a placeholder such as "none" is no secret."""
+        if self.secret is None or len(self.secret) < SHORTEST_SECRET:
+            return text
+        return text.replace(self.secret, "***")
 
     def retry_after(self, now: datetime) -> float | None:
         """Seconds to wait, from Retry-After as seconds or as a date; at most a day."""

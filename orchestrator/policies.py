@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from statistics import median
 
 from orchestrator.lifecycle import Status
 
-PRIORITY_STEP = timedelta(minutes=10)
 POLL_CEILING = 15.0
 ENOUGH_DURATIONS = 20
 OBSERVED_DURATIONS = 50
@@ -38,8 +36,7 @@ def poll_delay(
 
     Until enough durations were observed: `minimum`, then x 1.5 up to 15 s. Then by its age against
     their median: sparse before half of it, dense around it, sparse again after twice. A hint of
-    the provider is
-    a lower bound.
+    the provider is a lower bound.
     """
     if len(observed) >= ENOUGH_DURATIONS:
         typical = median(observed)
@@ -48,7 +45,7 @@ def poll_delay(
         elif age < typical * 2:
             wait = minimum
         else:
-            wait = min(POLL_CEILING, max(minimum, (age - typical) / 4))
+            wait = min(max(minimum, POLL_CEILING), max(minimum, (age - typical) / 4))
     else:
         wait = min(max(minimum, POLL_CEILING), minimum + age / 2)
     return max(hint or 0.0, jittered(wait, dice))
@@ -59,17 +56,6 @@ def cache_ttl(status: str) -> int:
     return 3600 if status == Status.COMPLETED else 300
 
 
-def month_after(moment: datetime) -> datetime:
-    """The first of the next month, UTC: when a quota resets."""
-    start = moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return (start + timedelta(days=32)).replace(day=1)
-
-
 def default_videos_limit(user_id: str) -> int:
     """Videos a month for a user of whom nobody said otherwise."""
     return {"admin": 1000, "anonymous": 10}.get(user_id, 100)
-
-
-def rank_at(created_at: datetime, priority: int) -> datetime:
-    """The place in the queue, as a time: each step of priority is worth ten minutes of waiting."""
-    return created_at - priority * PRIORITY_STEP

@@ -1,0 +1,90 @@
+"""How long, how often, how much: pure functions with the clock and the dice as arguments."""
+
+import pytest
+
+from orchestrator.lifecycle import Status
+from orchestrator.policies import (
+    ENOUGH_DURATIONS,
+    backoff,
+    cache_ttl,
+    default_videos_limit,
+    jittered,
+    poll_delay,
+)
+
+EVEN = 0.5  # the roll of the dice that changes nothing
+
+
+@pytest.mark.parametrize(("dice", "expected"), [(0.0, 8.0), (0.5, 10.0), (1.0, 12.0)])
+def test_jitter_spreads_twenty_per_cent_around_the_wait(dice, expected):
+    """The dice move a wait between 80 and 120 %."""
+    assert pytest.approx(expected) == jittered(10, dice)
+
+
+@pytest.mark.parametrize(
+    ("failures", "expected"), [(0, 2), (1, 2), (2, 4), (3, 8), (5, 32), (6, 60), (10_000, 60)]
+)
+def test_backoff_doubles_when_failures_follow_each_other(failures, expected):
+    """Each failure in a row doubles the wait, up to the ceiling, however many there were."""
+    assert expected == backoff(2, failures, EVEN, ceiling=60)
+
+
+def test_first_polls_come_at_growing_distances_when_nothing_was_observed():
+    """From the minimum on, each wait is half as long again as the one before, up to 15 s."""
+    age, waits = 0.0, []
+    for _ in range(7):
+        waits.append(poll_delay(age, 2, EVEN))
+        age += waits[-1]
+
+    assert pytest.approx([2, 3, 4.5, 6.75, 10.125, 15, 15]) == waits
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        (0, 50),  # sparse: straight to half of what is typical
+        (30, 20),
+        (49.9, 2),
+        (50, 2),  # dense around it
+        (199, 2),
+        (201, 15),  # sparse again
+    ],
+)
+def test_polls_follow_the_median_when_enough_durations_were_observed(age, expected):
+    """Sparse before half of the typical time, dense around it, sparse after twice."""
+    assert expected == poll_delay(age, 2, EVEN, observed=[100.0] * ENOUGH_DURATIONS)
+
+
+def test_polls_ignore_the_median_when_too_few_durations_were_observed():
+    """Nineteen durations prove nothing yet."""
+    few = poll_delay(0, 2, EVEN, observed=[100.0] * (ENOUGH_DURATIONS - 1))
+
+    assert 2 == few
+
+
+@pytest.mark.parametrize("age", [0, 40, 90, 250, 10_000])
+@pytest.mark.parametrize("observed", [[], [100.0] * ENOUGH_DURATIONS])
+def test_polls_are_never_denser_than_the_minimum(age, observed):
+    """An operator's long POLL_MIN_SECONDS holds at every age, above the ceiling too."""
+    assert poll_delay(age, 40, EVEN, observed=observed) >= 40
+
+
+def test_a_hint_of_the_provider_is_a_lower_bound():
+    """What the provider asks for is never undercut, and a shorter hint speeds nothing up."""
+    assert 30 == poll_delay(0, 2, EVEN, hint=30)
+    assert 2 == poll_delay(0, 2, EVEN, hint=0.5)
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds"),
+    [(status, 3600 if status == Status.COMPLETED else 300) for status in Status],
+)
+def test_cache_ttl_is_an_hour_for_completed_videos_alone(status, seconds):
+    """What no longer changes may stay; everything else goes after five minutes."""
+    assert seconds == cache_ttl(status)
+
+
+@pytest.mark.parametrize(("user_id", "limit"), [("admin", 1000), ("anonymous", 10), ("ann", 100)])
+def test_default_limit_depends_on_the_user(user_id, limit):
+    """A thousand for the admin, ten for the unknown, a hundred for all others."""
+    assert limit == default_videos_limit(user_id)

@@ -37,57 +37,89 @@ class Step(StrEnum):
     """What a worker must do next to a video."""
 
     SUBMIT = "submit"
+    """Ask the provider for it."""
     POLL = "poll"
+    """Ask the provider how far it is."""
     STORE = "store"
+    """Copy its bytes into our own storage."""
 
 
 class AttemptState(StrEnum):
     """What is known of one submission to a provider."""
 
     SENT = "sent"
+    """The call is under way, or its caller died in it."""
     ACCEPTED = "accepted"
+    """The provider gave an id."""
     REJECTED = "rejected"
+    """Refused, or never delivered: it costs nothing."""
     UNKNOWN = "unknown"
+    """The provider may have taken it; its list will tell."""
     ABANDONED = "abandoned"
+    """Two clean looks did not find it."""
 
 
 class QuotaState(StrEnum):
     """Whether a video counts against its month."""
 
     RESERVED = "reserved"
+    """It counts, because it may still come."""
     KEPT = "kept"
+    """It counts for good."""
     RELEASED = "released"
+    """It no longer counts."""
 
 
 class Kind(StrEnum):
     """How a video is asked for."""
 
     CREATE = "create"
+    """From a prompt, perhaps with an image."""
     REMIX = "remix"
+    """As a variation of a finished video of ours."""
     EDIT = "edit"
+    """As a changed version of a video."""
     EXTENSION = "extension"
+    """As a continuation of a video."""
 
 
 class EventType(StrEnum):
     """What can be read in a video's history."""
 
     CREATED = "created"
+    """Accepted: it was written and will be driven to its end."""
     REMIXED = "remixed"
+    """It was asked for as a remix of another one."""
     RETRIED = "retried"
+    """It was asked for again, in place of another one."""
     STATUS_CHANGED = "status_changed"
+    """Its status went `from` one `to` the next."""
     PROGRESS = "progress"
+    """The provider is further than before; 99 means that only copying is left."""
     COMPLETED = "completed"
+    """Its bytes are here."""
     THUMBNAIL_READY = "thumbnail_ready"
+    """Its thumbnail is here, too."""
     FAILED = "failed"
+    """It will not come, with the `code` and `message` of the reason."""
     CANCELLED = "cancelled"
+    """The user stopped it, at this `step` and this `cost`."""
     DELETED = "deleted"
+    """`user_id` hid it."""
     ARCHIVED = "archived"
+    """It was put out of the way."""
     UNARCHIVED = "unarchived"
+    """It was put back."""
     HELD = "held"
+    """An operator must decide, for this `reason`."""
     RELEASED = "released"
+    """An operator's `decision` sets it going again."""
     CHARGED = "charged"
+    """What an attempt cost became known after its video had gone its own way."""
     PURGED = "purged"
+    """Its bytes were removed after their retention."""
     DOWNLOADED = "downloaded"
+    """Somebody fetched its bytes."""
 
 
 AUDIT_EVENTS = frozenset({EventType.DOWNLOADED})

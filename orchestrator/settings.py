@@ -69,7 +69,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         redis_url=redis_url,
         broker_url=_redis_url(read, "BROKER_URL", redis_url),
         catalog=_catalog(read),
-        storage_url=read.text("STORAGE_URL", f"file://{Path.cwd() / '.orchestrator' / 'videos'}"),
+        storage_url=read.text("STORAGE_URL", (Path.cwd() / ".orchestrator" / "videos").as_uri()),
         storage_env={k: v for k, v in read.env.items() if k.startswith("AWS_")},
         host=read.text("HOST", "127.0.0.1"),
         port=read.number("PORT", 8000, int, 0, 65_535),
@@ -138,7 +138,7 @@ class _Reader:
         text = self.text(name, "")
         if not text:
             return default
-        expected = f"a number from {low:g} to {high:g}"
+        expected = f"a number from {low:.12g} to {high:.12g}"
         try:
             value = kind(text)
         except ValueError:
@@ -167,9 +167,15 @@ def _database_url(url: str) -> str:
 
 
 def _redis_url(read: _Reader, name: str, default: str) -> str:
+    """The URL, if the library that will read it can: redis-py and Celery spell sockets
+    differently.
+    """
     url = read.text(name, default)
-    if urlsplit(url).scheme not in {"redis", "rediss", "unix", "redis+socket"}:
-        raise ConfigurationError(f"{name} must start with redis:// or rediss://.", param=name)
+    socket = "redis+socket" if name == "BROKER_URL" else "unix"
+    schemes = ("redis", "rediss", socket)
+    if urlsplit(url).scheme not in schemes:
+        allowed = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise ConfigurationError(f"{name} must start with {allowed}.", param=name)
     return url
 
 

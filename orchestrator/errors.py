@@ -182,8 +182,9 @@ class ProviderUnreachable(ProviderError):
 
 
 class ProviderBusy(ProviderError):
-    """The provider asks us to come back later (429, 503); seconds in `retry_after` if it
-    said when.
+    """The provider asks us to come back later.
+
+    429 or 503; seconds in `retry_after` if it said when.
     """
 
     code = "provider_busy"

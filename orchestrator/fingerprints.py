@@ -16,11 +16,6 @@ def fingerprint(body: Mapping[str, Any]) -> str:
     return sha256(_canonical(body)).hexdigest()
 
 
-def same_wish(one: Video, other: Video) -> bool:
-    """Whether a provider could not tell these two apart: then its video may serve either."""
-    return _wish(one) == _wish(other)
-
-
 def lane(video: Video, shown: frozenset[str], upstream_model: str) -> str:
     """The part of a request that a provider's list shows, as a hash: look-alikes share it."""
     fields = {
@@ -37,19 +32,6 @@ def lane(video: Video, shown: frozenset[str], upstream_model: str) -> str:
 def plain(prompt: str) -> str:
     """A prompt in the form in which prompts are compared: trimmed, NFC."""
     return unicodedata.normalize("NFC", prompt).strip()
-
-
-def _wish(video: Video) -> tuple[Any, ...]:
-    return (
-        video.kind,
-        video.model,
-        video.prompt,
-        video.seconds,
-        video.size,
-        video.quality,
-        video.input_sha256,
-        video.remixed_from_video_id,
-    )
 
 
 def _canonical(value: Mapping[str, Any]) -> bytes:

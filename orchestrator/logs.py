@@ -69,7 +69,13 @@ def _json() -> list[Processor]:
 
 
 def _pretty() -> list[Processor]:
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    # The library's own choice of traceback shows the values of variables, secrets among them, and
+    # takes seconds to draw.
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
 
 
 def _dumps(event: EventDict, **_: Any) -> str:

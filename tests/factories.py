@@ -1,4 +1,4 @@
-"""Makes what tests of the use cases and of the API work with: real database and cache, no provider."""
+"""Makes what tests work with: real database and cache, no provider."""
 
 from __future__ import annotations
 
@@ -118,7 +118,9 @@ def complete(ctx: Context, video_id: str, movie: bytes = MOVIE) -> Video:
 def start(ctx: Context, video_id: str) -> Video:
     """Let a queued video be in progress."""
     with ctx.database.transaction() as connection:
-        accepted = transitions.transition(connection, video_id, ACCEPT, values={"step": "poll"})
+        accepted = transitions.transition(
+            connection, video_id, ACCEPT, values={"step": "poll", "due_at": After(60)}
+        )
     assert accepted is not None
     ctx.cache.invalidate_video(video_id)
     return accepted

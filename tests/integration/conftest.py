@@ -7,7 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
+from api import create_app
+from orchestrator.context import Context
+from tests.api_client import ApiClient, client
+from tests.factories import make_context, make_settings
 from tests.rig import Rig, rigged
 
 
@@ -24,3 +29,34 @@ def make_rig(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Call
 def rig(make_rig: Callable[..., Rig]) -> Rig:
     """A rig as it comes: the sandbox's profile, no caps, the default clocks."""
     return make_rig()
+
+
+@pytest.fixture
+def make_ctx(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Context]]:
+    """Makes contexts for the API with the settings that a test wants; nobody may call a provider."""
+    with ExitStack() as stack:
+
+        def make(**changes: object) -> Context:
+            context = make_context(make_settings(database_url, redis_url, tmp_path, **changes))
+            stack.callback(context.close)
+            return context
+
+        yield make
+
+
+@pytest.fixture
+def ctx(make_ctx: Callable[..., Context]) -> Context:
+    """Everything that a use case works with; the broker records."""
+    return make_ctx()
+
+
+@pytest.fixture
+def app(ctx: Context) -> Flask:
+    """The application over that context, with AUTH=off."""
+    return create_app(ctx)
+
+
+@pytest.fixture
+def api(app: Flask) -> ApiClient:
+    """A client that holds every answer against the OpenAPI document."""
+    return client(app)

@@ -60,9 +60,13 @@ class Cache:
         self._put = self._redis.register_script(_PUT)
 
     def get(self, key: str) -> Any | None:
-        """The JSON value under a key; None if there is none, or Redis is away."""
+        """The JSON value under a key; None if there is none, it is not JSON, or Redis is away."""
         raw = self._try("get", lambda: self._redis.get(key))
-        return None if raw is None else json.loads(raw)
+        try:
+            return None if raw is None else json.loads(raw)
+        except ValueError:
+            # Somebody else's value under our key must not take the video away from its owner.
+            return None
 
     def set(self, key: str, value: Any, ttl: int | None = None) -> bool:
         """Keep a JSON value, for `ttl` seconds if given."""

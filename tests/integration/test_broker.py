@@ -1,0 +1,126 @@
+"""The doorbell: what is rung, where it lies, and what happens when nobody can hear it."""
+
+import json
+import time
+from base64 import b64decode
+
+import pytest
+import redis
+
+from orchestrator.broker import KEY_PREFIX, QUEUES, Broker, Ring, polls, submits
+from tests.factories import NOWHERE
+
+
+@pytest.fixture
+def broker(redis_url):
+    """A broker on an empty server."""
+    broker = Broker(redis_url)
+    yield broker
+    broker.close()
+
+
+def test_rings_lie_in_their_queues_and_nowhere_else(broker):
+    """A message goes to the queue that it names, once."""
+    rings = [
+        Ring("create", ("video_1",), "create"),
+        Ring("remix", ("video_2",), "remix"),
+        Ring("poll", (["video_3", "video_4"],), "poll"),
+        Ring("store", ("video_5",), "store"),
+        Ring("reconcile", ("default", "sandbox"), "dispatch"),
+        Ring("create", ("video_6",), "create"),
+    ]
+
+    assert broker.ring(rings) is True
+
+    assert {"dispatch": 1, "create": 2, "remix": 1, "poll": 1, "store": 1} == broker.depths()
+
+
+def test_message_carries_the_ids_and_nothing_of_the_video(broker, redis_url):
+    """What is in the broker may be old: so nothing is in it but names."""
+    broker.ring([Ring("poll", (["video_3", "video_4"],), "poll")])
+
+    with redis.Redis.from_url(redis_url) as client:
+        (raw,) = client.lrange(f"{KEY_PREFIX}poll", 0, -1)
+    message = json.loads(raw)
+    assert "poll" == message["headers"]["task"]
+    assert message["headers"]["eta"] is None
+    assert [[["video_3", "video_4"]], {}] == json.loads(b64decode(message["body"]))[:2]
+    assert "application/json" == message["content-type"]
+
+
+def test_every_key_of_the_broker_has_its_prefix(broker, redis_url):
+    """Clearing the cache by its prefix cannot hit the broker, nor the other way round."""
+    broker.ring([Ring(name, ("x",), name) for name in QUEUES])
+
+    with redis.Redis.from_url(redis_url) as client:
+        strange = [key for key in client.scan_iter() if not key.startswith(KEY_PREFIX.encode())]
+    assert [] == strange
+
+
+def test_ringing_nothing_is_done_at_once():
+    """No rings, no connection."""
+    assert Broker(NOWHERE).ring([]) is True
+
+
+def test_ring_fails_quietly_and_soon_when_the_broker_is_down():
+    """A request pays little for a broker that is away, and the next ones nothing."""
+    clock = [100.0]
+    broker = Broker(NOWHERE, monotonic=lambda: clock[0])
+
+    began = time.perf_counter()
+    first = broker.ring([Ring("create", ("x",), "create")])
+    took = time.perf_counter() - began
+    second = broker.ring([Ring("create", ("x",), "create")])
+
+    assert (False, False) == (first, second)
+    assert took < 2
+    assert broker.depths() is None
+    assert [] == broker.workers(0.1)
+    broker.close()
+
+
+def test_breaker_stays_shut_for_a_second_and_tries_again(redis_url):
+    """While it is open nothing is sent; afterwards a ring gets through again."""
+    clock = [100.0]
+    broker = Broker(NOWHERE, monotonic=lambda: clock[0])
+    broker.ring([Ring("create", ("x",), "create")])
+    broker.close()
+    broker._url = redis_url  # the server is back at its address
+
+    clock[0] += 0.9
+    silent = broker.ring([Ring("create", ("x",), "create")])
+    clock[0] += 0.2
+    back = broker.ring([Ring("create", ("x",), "create")])
+
+    assert (False, True) == (silent, back)
+    assert 1 == (broker.depths() or {})["create"]
+    broker.close()
+
+
+def test_depths_are_zero_when_nothing_waits(broker):
+    """Each queue is listed, empty or not."""
+    assert dict.fromkeys(QUEUES, 0) == broker.depths()
+
+
+def test_no_worker_answers_when_there_is_none(broker):
+    """An empty list, not an error."""
+    assert [] == broker.workers(0.1)
+
+
+def test_submits_go_to_the_queue_of_their_kind():
+    """Creates and whatever starts from another video have queues of their own."""
+    rings = submits([("a", "create"), ("b", "remix"), ("c", "edit")])
+
+    assert [("create", "create"), ("remix", "remix"), ("remix", "remix")] == [
+        (ring.task, ring.queue) for ring in rings
+    ]
+    assert [("a",), ("b",), ("c",)] == [ring.args for ring in rings]
+
+
+def test_polls_are_bundled_by_account():
+    """One message names up to `chunk` videos of one account, and never two accounts."""
+    due = [(f"a{n}", "one", "x") for n in range(5)] + [("b", "one", "y"), ("c", "two", "x")]
+
+    rings = polls(due, chunk=3)
+
+    assert [(["a0", "a1", "a2"],), (["a3", "a4"],), (["b"],), (["c"],)] == [r.args for r in rings]

@@ -1,0 +1,220 @@
+"""The cache: newer states win, and without Redis it is only slow."""
+
+import json
+
+import fakeredis
+import pytest
+
+from orchestrator import views
+from orchestrator.cache import PREFIX, Cache
+from orchestrator.ids import new_video_id
+from tests.core import make_video
+
+
+@pytest.fixture
+def server():
+    """A Redis in memory."""
+    return fakeredis.FakeRedis(server=fakeredis.FakeServer())
+
+
+@pytest.fixture
+def cache(server):
+    """A cache on it."""
+    return Cache("", client=server)
+
+
+@pytest.fixture
+def no_cache():
+    """A cache whose Redis is away."""
+    gone = fakeredis.FakeServer()
+    gone.connected = False
+    return Cache("", client=fakeredis.FakeRedis(server=gone))
+
+
+def shown(video_id=None, *, seq=1, status="queued"):
+    """A video as GET shows it."""
+    return views.video(make_video(id=video_id or new_video_id(), seq=seq, status=status))
+
+
+def test_get_returns_what_was_set(cache):
+    """Values are JSON of any kind."""
+    assert cache.set("k", {"a": [1, None]}) is True
+
+    assert {"a": [1, None]} == cache.get("k")
+
+
+def test_set_expires_when_a_ttl_is_given(cache, server):
+    """Without a ttl a key stays."""
+    cache.set("short", 1, ttl=7)
+    cache.set("long", 1)
+
+    assert (7, -1) == (server.ttl("short"), server.ttl("long"))
+
+
+def test_delete_tells_whether_there_was_something(cache):
+    """The first one removes, the second finds nothing."""
+    cache.set("k", 1)
+
+    assert (True, False) == (cache.delete("k"), cache.delete("k"))
+    assert cache.get("k") is None
+
+
+def test_exists_is_true_while_the_key_is_there(cache):
+    """A falsy value is a value."""
+    cache.set("k", 0)
+
+    assert (True, False) == (cache.exists("k"), cache.exists("other"))
+
+
+def test_video_comes_back_as_it_was_put(cache, server):
+    """Under the documented key, equal to what GET shows."""
+    video = shown()
+
+    assert cache.put_video(video) is True
+
+    assert video == cache.get_video(video["id"])
+    assert 1 == server.exists(f"sora:video:{video['id']}")
+
+
+@pytest.mark.parametrize(
+    ("status", "ttl"),
+    [("queued", 300), ("in_progress", 300), ("failed", 300), ("completed", 3600)],
+)
+def test_video_stays_by_its_status(cache, server, status, ttl):
+    """An hour when completed, five minutes otherwise."""
+    video = shown(status=status)
+
+    cache.put_video(video)
+
+    assert ttl == server.ttl(PREFIX + video["id"])
+
+
+def test_older_state_is_refused_when_a_newer_one_is_there(cache):
+    """A late writer cannot put yesterday over today."""
+    newer = shown(seq=10, status="completed")
+    cache.put_video(newer)
+
+    assert cache.put_video(shown(newer["id"], seq=9)) is False
+    assert newer == cache.get_video(newer["id"])
+
+
+@pytest.mark.parametrize(("before", "after"), [(9, 10), (11, 11)])
+def test_state_replaces_when_it_is_as_new_or_newer(cache, before, after):
+    """The same number is the same state; numbers are compared as numbers, not as text."""
+    cache.put_video(shown("video_" + "0" * 32, seq=before))
+    later = shown("video_" + "0" * 32, seq=after, status="in_progress")
+
+    assert cache.put_video(later) is True
+    assert later == cache.get_video(later["id"])
+
+
+def test_invalidated_video_is_gone(cache):
+    """Without a number it is simply forgotten."""
+    video = shown()
+    cache.put_video(video)
+
+    assert (True, False) == (
+        cache.invalidate_video(video["id"]),
+        cache.invalidate_video(video["id"]),
+    )
+    assert cache.get_video(video["id"]) is None
+
+
+def test_tombstone_keeps_older_states_out(cache, server):
+    """A reader who was slow cannot put back what has changed since; a newer one may come."""
+    video = shown(seq=4)
+    cache.put_video(video)
+
+    cache.invalidate_video(video["id"], seq=5)
+
+    assert cache.get_video(video["id"]) is None
+    assert cache.put_video(video) is False
+    assert 0 < server.ttl(PREFIX + video["id"]) <= 60
+    assert cache.put_video(shown(video["id"], seq=5)) is True
+
+
+def test_tombstone_is_refused_when_it_is_older(cache):
+    """An invalidation that comes late removes nothing newer."""
+    video = shown(seq=8)
+    cache.put_video(video)
+
+    assert cache.invalidate_video(video["id"], seq=7) is False
+    assert video == cache.get_video(video["id"])
+
+
+def test_many_videos_are_forgotten_at_once(cache):
+    """Only those named, and the answer counts those that were there."""
+    videos = [shown() for _ in range(3)]
+    for video in videos:
+        cache.put_video(video)
+
+    assert 2 == cache.invalidate_videos([videos[0]["id"], videos[1]["id"], new_video_id()])
+    assert [False, False, True] == [cache.get_video(video["id"]) is not None for video in videos]
+    assert 0 == cache.invalidate_videos([])
+
+
+def test_clear_removes_videos_and_nothing_else(cache, server):
+    """The server may hold a broker's queues: they are not ours to remove."""
+    server.lpush("vq:create", "a message")
+    server.set("sora:once:x", 1)
+    for number in range(1203):
+        server.set(f"{PREFIX}{number}", "{}")
+
+    assert 1203 == cache.clear_videos()
+    assert [b"sora:once:x", b"vq:create"] == sorted(server.keys())
+    assert 0 == cache.clear_videos()
+
+
+@pytest.mark.parametrize("value", [b"not json", b"\xff\xfe", b"[1]", b'"text"', b"7"])
+def test_foreign_value_counts_as_none(cache, server, value):
+    """What somebody else wrote under our key costs a look into the database, not an error."""
+    server.set(PREFIX + "video_1", value)
+
+    assert cache.get_video("video_1") is None
+
+
+def test_foreign_value_is_replaced_when_a_video_is_put(cache, server):
+    """A value without a number does not stand in the way."""
+    video = shown()
+    server.set(PREFIX + video["id"], b"not json")
+
+    assert cache.put_video(video) is True
+    assert video == cache.get_video(video["id"])
+
+
+def test_value_begins_with_its_number(cache, server):
+    """The script reads the number without parsing JSON, so it must come first."""
+    video = shown(seq=12)
+
+    cache.put_video(video)
+
+    raw = server.get(PREFIX + video["id"])
+    assert raw.startswith(b'{"seq": 12,')
+    assert video == json.loads(raw)
+
+
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        (lambda c: c.get("k"), None),
+        (lambda c: c.set("k", 1), False),
+        (lambda c: c.delete("k"), False),
+        (lambda c: c.exists("k"), False),
+        (lambda c: c.put_video(shown()), False),
+        (lambda c: c.get_video("video_1"), None),
+        (lambda c: c.invalidate_video("video_1"), False),
+        (lambda c: c.invalidate_video("video_1", seq=3), False),
+        (lambda c: c.invalidate_videos(["video_1"]), 0),
+        (lambda c: c.clear_videos(), 0),
+        (lambda c: c.stats(), {"connected": False}),
+        (lambda c: c.ping(), False),
+    ],
+)
+def test_nothing_is_raised_when_redis_is_away(no_cache, call, answer):
+    """A fault of Redis is a log line and an empty answer."""
+    assert answer == call(no_cache)
+
+
+def test_nothing_is_opened_before_the_first_use():
+    """A cache whose address answers nobody can be made and closed."""
+    Cache("redis://127.0.0.1:1/0").close()

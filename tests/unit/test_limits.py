@@ -1,0 +1,113 @@
+"""Throttles: shared through Redis, and each process's own without it."""
+
+import fakeredis
+import pytest
+
+from orchestrator.limits import _LOCAL_MAX, Limits
+
+
+class Clock:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    """Time that passes when told to."""
+    return Clock()
+
+
+@pytest.fixture
+def server():
+    """A Redis in memory, shared by the processes of a test."""
+    return fakeredis.FakeServer()
+
+
+def limits(server, clock):
+    """What one process has."""
+    return Limits("", client=fakeredis.FakeRedis(server=server), monotonic=clock)
+
+
+def test_once_is_true_for_the_first_alone(server, clock):
+    """The second one in the same seconds is told no."""
+    here = limits(server, clock)
+
+    assert [True, False, False] == [here.once("poll:1", 5) for _ in range(3)]
+
+
+def test_once_counts_each_name_for_itself(server, clock):
+    """One video's reader does not keep another's waiting."""
+    here = limits(server, clock)
+    here.once("poll:1", 5)
+
+    assert here.once("poll:2", 5) is True
+
+
+def test_once_is_shared_by_processes(server, clock):
+    """Whoever asks second is told no, in whichever process."""
+    limits(server, clock).once("poll:1", 5)
+
+    assert limits(server, clock).once("poll:1", 5) is False
+
+
+def test_once_is_true_again_when_the_seconds_have_passed(server, clock):
+    """Both clocks, ours and that of Redis, must have run out."""
+    here = limits(server, clock)
+    here.once("poll:1", 5)
+
+    clock.now += 5.1
+    still_there = here.once("poll:1", 5)
+    clock.now += 5.1
+    fakeredis.FakeRedis(server=server).delete("sora:once:poll:1")
+
+    assert (False, True) == (still_there, here.once("poll:1", 5))
+
+
+def test_once_leaves_a_key_that_expires(server, clock):
+    """Nothing stays behind in Redis, and half a second is half a second."""
+    limits(server, clock).once("poll:1", 0.5)
+
+    assert 0 < fakeredis.FakeRedis(server=server).pttl("sora:once:poll:1") <= 500
+
+
+def test_once_still_throttles_when_redis_is_away(server, clock):
+    """Each process counts for itself then."""
+    server.connected = False
+    one, other = limits(server, clock), limits(server, clock)
+
+    assert [True, False] == [one.once("poll:1", 5), one.once("poll:1", 5)]
+    assert other.once("poll:1", 5) is True
+
+    clock.now += 5.1
+    assert one.once("poll:1", 5) is True
+
+
+def test_memory_is_bounded_when_many_names_are_asked_for(server, clock):
+    """Strange ids cannot fill a process's memory."""
+    server.connected = False
+    here = limits(server, clock)
+
+    for number in range(_LOCAL_MAX + 10):
+        here.once(f"poll:{number}", 5)
+
+    assert len(here._local) <= _LOCAL_MAX
+    assert here.once(f"poll:{_LOCAL_MAX + 9}", 5) is False
+
+
+def test_names_that_have_run_out_are_forgotten_first(server, clock):
+    """When memory is full, what still counts is kept."""
+    server.connected = False
+    here = limits(server, clock)
+    for number in range(_LOCAL_MAX - 1):
+        here.once(f"old:{number}", 5)
+    clock.now += 5.1
+    here.once("young", 5)
+
+    here.once("last", 5)
+
+    assert here.once("young", 5) is False

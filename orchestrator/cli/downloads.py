@@ -34,6 +34,7 @@ _SUFFIXES = {
     type=click.Choice(["video", "thumbnail", "spritesheet"]),
     default="video",
     show_default=True,
+    help="Which of its files.",
 )
 @as_json
 @on_server

@@ -39,7 +39,12 @@ def keys_command() -> None:
     help="An admin may see and change what belongs to others.",
 )
 @click.option("--name", help="What it is for, to tell keys apart.")
-@click.option("--expires-days", type=click.FloatRange(min=0, min_open=True), metavar="DAYS")
+@click.option(
+    "--expires-days",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="DAYS",
+    help="Worthless after that; by default it stays valid.",
+)
 def create(user: str, role: str, name: str | None, expires_days: float | None) -> None:
     """Make a key and print it: alone on stdout, this once.
 

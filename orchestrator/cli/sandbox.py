@@ -86,7 +86,13 @@ Example:
     show_default=True,
     help="Whose server to imitate, deviations included.",
 )
-@click.option("--container", type=click.Choice(CONTAINERS), default="mp4", show_default=True)
+@click.option(
+    "--container",
+    type=click.Choice(CONTAINERS),
+    default="mp4",
+    show_default=True,
+    help="The format of the videos.",
+)
 @click.option("--faults", default="", metavar="RULES", help="Misbehaviour on demand; see below.")
 @click.option("--seed", type=int, help="Draw the same faults again in the same order of requests.")
 @click.option(

@@ -103,6 +103,7 @@ create index if not exists videos_purge on videos (deleted_at)
 create index if not exists videos_expiry on videos (expires_at) where expires_at is not null and purged_at is null;
 create unique index if not exists videos_one_live_retry on videos (retry_of)
   where retry_of is not null and status in ('queued', 'in_progress');
+create index if not exists videos_retries on videos (retry_of) where retry_of is not null;
 create index if not exists videos_sdk_retry on videos (user_id, fingerprint, created_at) where first_fetched_at is null;
 create index if not exists videos_remixes on videos (remixed_from_video_id) where remixed_from_video_id is not null;
 create index if not exists videos_input on videos (input_key) where input_key is not null;

@@ -15,7 +15,9 @@ from api import (
     keys,
     models,
     pages,
+    providers,
     quotas,
+    retries,
     tracing,
     videos,
 )
@@ -31,6 +33,8 @@ BLUEPRINTS = (
     models.blueprint,
     keys.blueprint,
     holds.blueprint,
+    providers.blueprint,
+    retries.blueprint,
     admin.blueprint,
     health.blueprint,
     pages.blueprint,

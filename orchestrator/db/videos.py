@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, and_, desc, or_, select, text, update
+from sqlalchemy import Connection, and_, desc, exists, func, or_, select, text
 
 from orchestrator.db.rows import to_videos
 from orchestrator.db.tables import videos
@@ -144,12 +144,23 @@ def stats(connection: Connection, user_id: str | None) -> Stats:
     return Stats(*row)
 
 
-def fetched(connection: Connection, video_id: str) -> None:
-    """Remember that its owner has seen it: from then on an equal create is a new wish,
-    not a retry.
-    """
-    connection.execute(
-        update(videos)
-        .where(videos.c.id == video_id, videos.c.first_fetched_at.is_(None))
-        .values(first_fetched_at=text("now()"))
+def retryable(
+    connection: Connection,
+    user_id: str | None,
+    filters: Filters,
+    *,
+    statuses: Sequence[str],
+    except_codes: Sequence[str],
+    limit: int,
+) -> list[Video]:
+    """Videos of these statuses that were never retried, without those of some error codes."""
+    again = videos.alias("again")
+    query = (
+        select(videos)
+        .where(*_conditions(user_id, replace(filters, status=tuple(statuses))))
+        .where(func.coalesce(videos.c.error_code, "").not_in(except_codes))
+        .where(~exists().where(again.c.retry_of == videos.c.id))
+        .order_by(desc(videos.c.created_at), desc(videos.c.id))
+        .limit(limit)
     )
+    return to_videos(connection.execute(query))

@@ -1,0 +1,86 @@
+"""What operators' requests bring and get, as models: providers and bulk retries."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from api.answers import Answer, Video
+from api.fields import Moment, Name, UserId
+from api.schemas import Body
+from orchestrator.db.videos import Filters
+from orchestrator.lifecycle import Status
+from orchestrator.retries import MAX_RETRIES
+
+
+class Pause(Body):
+    """What `POST /api/admin/providers/{name}/pause` takes."""
+
+    reason: Name = Field("paused by an operator", description="Shown to other operators.")
+
+
+class ProviderOverview(Answer):
+    """A configured provider. `paused_until` is null for a pause that an operator has to lift."""
+
+    name: str
+    profile: str
+    account: str
+    max_in_flight: int | None
+    rpm: int | None
+    in_flight: int = Field(description="Attempts that hold a slot, watched ones included.")
+    admitted: int = Field(description="Videos that have a slot and are not submitted yet.")
+    paused: bool
+    paused_until: datetime | None
+    pause_reason: str | None
+    unclaimed: int = Field(description="Videos in its list that nobody here asked for.")
+    duplicates: int = Field(description="Late successes of attempts whose video had moved on.")
+
+
+class ProviderOverviews(Answer):
+    """All configured providers."""
+
+    data: list[ProviderOverview]
+
+
+class RetryVideos(Body):
+    """What `POST /api/admin/retries` takes: which videos."""
+
+    status: Literal["failed", "cancelled"] = "failed"
+    user_id: UserId | None = Field(None, description="Whose; everybody's without it.")
+    model: Name | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    limit: Annotated[int, Field(ge=1, le=MAX_RETRIES)] = 100
+
+    def filters(self) -> Filters:
+        """The same for the use case."""
+        return Filters(
+            status=(Status(self.status),),
+            model=self.model,
+            created_after=self.created_after,
+            created_before=self.created_before,
+            archived=None,
+        )
+
+
+class RetryRefusal(Answer):
+    """Why a video could not be retried."""
+
+    code: str
+    message: str
+
+
+class RetriedVideo(Answer):
+    """What became of one of them: the new video, or why there is none."""
+
+    source_id: str
+    video: Video | None
+    error: RetryRefusal | None
+
+
+class RetriedVideos(Answer):
+    """All that the filters have found."""
+
+    data: list[RetriedVideo]

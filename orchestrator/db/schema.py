@@ -32,7 +32,8 @@ def migrate(database: Database) -> list[str]:
     tables.
 
     Raises:
-        ConfigurationError: a table or column is missing although the script ran.
+        ConfigurationError: a table or column is missing although the script ran. Nothing is
+            changed then.
         DependencyDown: PostgreSQL does not answer.
     """
     with database.transaction() as connection:
@@ -40,13 +41,12 @@ def migrate(database: Database) -> list[str]:
         connection.execute(text("set local lock_timeout = 0"))
         connection.execute(text("set local statement_timeout = 0"))
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        cursor = connection.connection.cursor()
-        cursor.execute(script())
-        cursor.close()
+        # Without parameters the driver leaves the script's percent signs alone.
+        connection.exec_driver_sql(script(), execution_options={"no_parameters": True})
         _seed(connection)
-        missing = _missing(connection)
-    if missing:
-        raise ConfigurationError(f"The schema is incomplete: {', '.join(missing)} is missing.")
+        if missing := _missing(connection):
+            # Raised before the commit: an incomplete schema must not carry our version's number.
+            raise ConfigurationError(f"The schema is incomplete: {', '.join(missing)} is missing.")
     return sorted(metadata.tables)
 
 

@@ -120,7 +120,7 @@ def sandbox_command(host: str, port: int, models: tuple[str, ...], **chosen: Any
     try:
         serve(settings, host, port, ready=lambda url: output.remark(f"The sandbox is at {url}"))
     except OSError as error:
-        raise Failed(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from error
+        raise Failed(f"The sandbox cannot start: {error}.") from error
 
 
 def _optional(message: str) -> str:

@@ -49,11 +49,11 @@ def reconcile(ctx: Context, name: str, account: str) -> None:
         return
     with ctx.leases.hold() as token:
         due = _claim(ctx, provider, token)
-        if not due:
-            return
         if provider.profile.honours_idempotency_key:
-            for pair in due:
+            for pair in filter(_still_wanted, due):
                 _send_again(ctx, provider, pair, token)
+            due = [pair for pair in due if not _still_wanted(pair)]
+        if not due:
             return
 
         started = datetime.now(UTC)
@@ -67,6 +67,14 @@ def reconcile(ctx: Context, name: str, account: str) -> None:
         _adopt(ctx, provider, walk)
         for pair in due:
             _count_look(ctx, pair, walk, started)
+
+
+def _still_wanted(pair: Open) -> bool:
+    """Whether its video waits for this attempt. What nobody waits for is not sent again, not even
+    where that is free: it may be news to the provider.
+    """
+    _, attempt = pair
+    return attempt.state == AttemptState.UNKNOWN and not attempt.detached
 
 
 def _claim(ctx: Context, provider: Provider, token: str) -> list[Open]:
@@ -120,7 +128,9 @@ def _count_look(ctx: Context, pair: Open, walk: Walk, started: datetime) -> None
             _look_later(ctx, connection, attempt)
             return
         since = attempt.looked_at or attempt.unknown_at or started
-        if not walk.reached or started < since + grace:
+        if not walk.reached and not _still_wanted(locked) and _watch_left(attempt) <= 0:
+            attempts.abandon(connection, attempt, look_again=None)
+        elif not walk.reached or started < since + grace:
             again = max(0.1, (since + grace - started).total_seconds())
             attempts.change(
                 connection, attempt, {}, due_in=again if walk.reached else grace.total_seconds()
@@ -143,13 +153,31 @@ def _look_later(ctx: Context, connection: Connection, attempt: Attempt) -> None:
 
 
 def _inconclusive(ctx: Context, due: list[Open], error: ProviderError | Unsupported) -> None:
-    """There was no look to speak of: repeat it, more slowly if it goes on."""
+    """There was no look to speak of: repeat it, more slowly if it goes on. Where nobody waits for
+    the answer, that ends after a day.
+    """
+    listed = not isinstance(error, Unsupported)
     with ctx.database.transaction() as connection:
-        for _, attempt in due:
-            age = (datetime.now(UTC) - (attempt.unknown_at or attempt.sent_at)).total_seconds()
+        for pair in due:
+            _, attempt = pair
+            left = _watch_left(attempt)
+            age = outcomes.DETACHED_SECONDS - left
             wait = min(max(ctx.settings.reconcile_grace_seconds / 2, age / 4), 60.0)
-            attempts.change(connection, attempt, {}, due_in=max(0.1, wait))
+            if _still_wanted(pair) or (listed and left > 0):
+                attempts.change(connection, attempt, {}, due_in=max(0.1, wait))
+            elif attempt.state == AttemptState.UNKNOWN and left > 0:
+                attempts.change(connection, attempt, {}, due_in=left)
+            elif attempt.state == AttemptState.UNKNOWN:
+                attempts.abandon(connection, attempt, look_again=None)
+            else:
+                attempts.change(connection, attempt, {})
     log.warning("look_inconclusive", attempts=len(due), reason=error.code)
+
+
+def _watch_left(attempt: Attempt) -> float:
+    """Seconds for which an attempt that nobody waits for is still looked for."""
+    age = datetime.now(UTC) - (attempt.unknown_at or attempt.sent_at)
+    return outcomes.DETACHED_SECONDS - age.total_seconds()
 
 
 def _send_again(ctx: Context, provider: Provider, pair: Open, token: str) -> None:

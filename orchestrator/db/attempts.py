@@ -27,7 +27,9 @@ from orchestrator.records import Attempt, Video
 def claim_submit(
     connection: Connection, video_id: str, *, token: str, lease: float
 ) -> Video | None:
-    """Take the submit step of an admitted, due video. None: nothing to do there."""
+    """Take the submit step of an admitted, due video whose provider is not paused. None: nothing to
+    do there.
+    """
     row = connection.execute(
         video_query(
             f"""
@@ -38,6 +40,8 @@ def claim_submit(
               and v.due_at <= now() and (v.lease_until is null or v.lease_until < now())
               and not exists (select 1 from attempts a where a.video_id = v.id and a.ended_at is
                 null)
+              and not exists (select 1 from providers p where p.name = v.provider and p.account =
+                v.account and p.paused_until > now())
             returning {VIDEO}
             """
         ),
@@ -231,7 +235,10 @@ def change(
     *,
     due_in: float | None = None,
 ) -> None:
-    """Set columns of one attempt, give its lease back and say when to look again (None: never)."""
+    """Set columns of one attempt, give its lease back and say when to look again (None: never).
+
+    Does nothing if the lease that `attempt` was read with is gone: somebody has settled it since.
+    """
     allowed = {
         "looks",
         "looked_at",
@@ -251,22 +258,28 @@ def change(
         text(
             f"update attempts set {sets} lease_token = null, lease_until = null, "
             "due_at = now() + make_interval(secs => cast(:due_in as float)) where video_id = "
-            ":id and n = :n_"
+            ":id and n = :n_ and lease_token is not distinct from :lease"
         ),
-        {**values, "due_in": due_in, "id": attempt.video_id, "n_": attempt.n},
+        {
+            **values,
+            "due_in": due_in,
+            "id": attempt.video_id,
+            "n_": attempt.n,
+            "lease": attempt.lease_token,
+        },
     )
 
 
-def abandon(connection: Connection, attempt: Attempt, *, look_again: float) -> None:
-    """Give up on it: its slot is free. The list is asked again for a day, in case it
-    turns up late.
+def abandon(connection: Connection, attempt: Attempt, *, look_again: float | None) -> None:
+    """Give up on it: its slot is free. The list is asked again in `look_again` seconds, in case it
+    turns up late (None: never).
     """
     connection.execute(
         text(
             "update attempts set state = 'abandoned', ended_at = now(), lease_token = null, "
             "lease_until = null, "
-            "due_at = now() + make_interval(secs => :again) where video_id = :id and n = :n "
-            "and state = 'unknown'"
+            "due_at = now() + make_interval(secs => cast(:again as float)) where video_id = :id "
+            "and n = :n and state = 'unknown'"
         ),
         {"id": attempt.video_id, "n": attempt.n, "again": look_again},
     )
@@ -369,8 +382,8 @@ def matchable(
         pair_query(
             f"select {VIDEO}, {ATTEMPT} from attempts a join videos v on v.id = a.video_id "
             "where a.provider = :provider and a.account = :account and a.state in ('unknown', "
-            "'abandoned') "
-            "and a.due_at is not null and a.sent_at > now() - :within order by a.sent_at"
+            "'abandoned') and a.due_at is not null "
+            "and (a.state = 'unknown' or a.sent_at > now() - :within) order by a.sent_at"
         ),
         {"provider": provider, "account": account, "within": within},
     )

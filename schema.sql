@@ -92,6 +92,8 @@ create index if not exists videos_backlog on videos (provider, account, user_id,
 -- Admitted and not yet submitted: bounds how far ahead of the workers we admit.
 create index if not exists videos_admitted on videos (provider, account, admitted_at)
   where status = 'queued' and admitted_at is not null;
+-- When a user was last given a slot: of two who have equally little in flight, the other one is next.
+create index if not exists videos_served on videos (user_id, admitted_at) where admitted_at is not null;
 -- What is due and whom to ring.
 create index if not exists videos_due on videos (due_at)
   where due_at is not null and (step <> 'submit' or admitted_at is not null);

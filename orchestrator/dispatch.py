@@ -76,11 +76,15 @@ def _admit(ctx: Context) -> list[Due]:
     with ctx.database.transaction() as connection:
         if not queue.lock_dispatch(connection):
             return []
+        queue.take_back(connection)
         for name, account in queue.backlogs(connection):
             provider = ctx.catalog.provider(name, account)
             if provider is not None:
                 slots = _slots(connection, provider)
-                admitted += queue.admit(connection, name, account, slots)
+                started = queue.admit(connection, name, account, slots)
+                if provider.rpm is not None and started:
+                    providers.spend(connection, name, account, creates=len(started))
+                admitted += started
     return admitted
 
 
@@ -95,9 +99,9 @@ def _slots(connection: Connection, provider: Provider) -> int:
     if state is not None and state.pauses > 0:
         # It has just turned us away: one of us tries whether it is back, the others wait for the
         # news.
-        slots = min(slots, 1 - load.admitted)
+        slots = min(slots, 1 - load.admitted - load.sent)
     if provider.rpm is not None and slots > 0:
-        slots = providers.take_tokens(connection, name, account, rpm=provider.rpm, wanted=slots)
+        slots = min(slots, providers.tokens(connection, name, account, rpm=provider.rpm))
     return slots
 
 

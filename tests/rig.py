@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import DateTime, text, update
 
-from orchestrator import reconcile, submissions
+from orchestrator import ledger, reconcile, submissions
 from orchestrator.catalog import Catalog, Provider, single_provider_catalog
 from orchestrator.context import Context
 from orchestrator.db import attempts, providers, quotas, tables, videos
@@ -48,6 +48,16 @@ class Rig:
         """Ask for a video."""
         request = VideoRequest(prompt=prompt, **fields)
         return submissions.create(self.ctx, Caller(user), request).video
+
+    def want_many(self, number: int, *, user: str = "ann", **fields: Any) -> list[Video]:
+        """Ask for many videos in one transaction."""
+        requests = [VideoRequest(prompt=f"kite {n} of {user}", **fields) for n in range(number)]
+        wishes = [submissions.prepare(self.ctx, Caller(user), request) for request in requests]
+        with self.ctx.database.transaction() as connection:
+            quotas.change(connection, user, {"videos_limit": 10_000})
+            written = ledger.write(self.ctx.catalog, connection, wishes)
+        found = [outcome.video for outcome in written if isinstance(outcome, ledger.Written)]
+        return [video for video in found if video is not None]
 
     def submitted(self, prompt: str = "a red kite", **fields: Any) -> Video:
         """Ask for a video and submit it."""

@@ -142,8 +142,8 @@ def polls_paused_for(connection: Connection, name: str, account: str) -> float:
     )
 
 
-def take_tokens(connection: Connection, name: str, account: str, *, rpm: int, wanted: int) -> int:
-    """Take up to `wanted` of the creates that the account's rate allows now; returns how many.
+def tokens(connection: Connection, name: str, account: str, *, rpm: int) -> int:
+    """How many creates the account's rate allows now.
 
     A bucket of a minute's worth is too bursty for servers that count in shorter windows: it
     holds ten seconds'.
@@ -161,16 +161,18 @@ def take_tokens(connection: Connection, name: str, account: str, *, rpm: int, wa
         ),
         {"name": name, "account": account, "burst": max(1.0, rpm / 6), "rate": rpm / 60},
     ).one()
-    taken = min(wanted, int(row[0]))
-    if taken:
-        connection.execute(
-            text(
-                "update providers set rate_tokens = rate_tokens - :taken where name = :name "
-                "and account = :account"
-            ),
-            {"name": name, "account": account, "taken": taken},
-        )
-    return taken
+    return int(row[0])
+
+
+def spend(connection: Connection, name: str, account: str, *, creates: int) -> None:
+    """Note so many creates against the account's rate."""
+    connection.execute(
+        text(
+            "update providers set rate_tokens = rate_tokens - :creates where name = :name "
+            "and account = :account"
+        ),
+        {"name": name, "account": account, "creates": creates},
+    )
 
 
 def observe(connection: Connection, name: str, account: str, key: str, seconds: float) -> None:

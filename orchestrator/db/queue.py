@@ -28,6 +28,7 @@ class Load:
     """What one provider's account has on its hands."""
 
     open_attempts: int
+    sent: int
     admitted: int
 
     @property
@@ -71,28 +72,46 @@ def load(connection: Connection, provider: str, account: str, *, ahead: int) -> 
     row = connection.execute(
         text(
             """
-            select (select count(*) from attempts where provider = :provider and account = :account
-                      and ended_at is null),
+            select a.open, a.sent,
                    (select count(*) from (select 1 from videos v where v.provider = :provider
                       and v.account = :account and v.status = 'queued' and v.admitted_at is not null
                       and not exists (select 1 from attempts a where a.video_id = v.id and
                         a.ended_at is null)
                       limit :ahead) f)
+            from (select count(*) as open, count(*) filter (where state = 'sent') as sent
+                  from attempts where provider = :provider and account = :account
+                    and ended_at is null) a
             """
         ),
         {"provider": provider, "account": account, "ahead": ahead},
     ).one()
-    return Load(row[0], row[1])
+    return Load(row[0], row[1], row[2])
+
+
+def take_back(connection: Connection) -> int:
+    """Let what was admitted to a provider that is paused by now wait again, unless it is being
+    submitted already. Returns how many.
+    """
+    return connection.execute(
+        text(
+            """
+            update videos v set admitted_at = null from providers p
+            where p.paused_until > now() and v.provider = p.name and v.account = p.account
+              and v.status = 'queued' and v.admitted_at is not null and v.lease_token is null
+              and not exists (select 1 from attempts a where a.video_id = v.id and a.ended_at is
+                null)
+            """
+        )
+    ).rowcount
 
 
 def admit(connection: Connection, provider: str, account: str, slots: int) -> list[Due]:
     """Give up to `slots` waiting videos their slot, and mark them as rung.
 
-    The next slot goes to the user with the least in flight per weight; within a user by rank.
-    The candidates are
-    found by a skip scan over the users and a few index probes each, so a backlog of one user
-    costs the others
-    nothing. Window functions rule out SKIP LOCKED: hence `lock_dispatch`, and the
+    The next slot goes to the user with the least in flight per weight, of two such to the one who
+    has waited longer since the last; within a user by rank. The candidates are found by a skip scan
+    over the users and a few index probes each, so a backlog of one user costs the others nothing.
+    Window functions rule out SKIP LOCKED: hence `lock_dispatch`, and the
     compare-and-set here.
     """
     if slots <= 0:
@@ -122,8 +141,10 @@ f as (
   group by user_id),
 candidates as (
   select w.id, coalesce(f.n, 0) + w.place as position, q.max_in_flight,
-    (coalesce(f.n, 0) + w.place) / coalesce(q.weight, 1)::float as turn, w.rank_at
+    (coalesce(f.n, 0) + w.place) / coalesce(q.weight, 1)::float as turn, s.served_at, w.rank_at
   from t left join user_quotas q on q.user_id = t.user_id left join f on f.user_id = t.user_id
+  left join lateral (select v.admitted_at as served_at from videos v where v.user_id = t.user_id
+    and v.admitted_at is not null order by v.admitted_at desc limit 1) s on true
   cross join lateral (
     select v.id, v.rank_at, row_number() over (order by v.rank_at, v.id) as place
     from (select id, rank_at from videos where provider = :provider and account = :account and
@@ -133,7 +154,7 @@ candidates as (
   where t.user_id is not null),
 chosen as (
   select id from candidates where position <= coalesce(max_in_flight, position)
-  order by turn, rank_at, id limit :slots)
+  order by turn, served_at nulls first, rank_at, id limit :slots)
 update videos v set admitted_at = now(), rung_at = now() from chosen c
 where v.id = c.id and v.status = 'queued' and v.admitted_at is null
 returning v.id, v.kind

@@ -168,10 +168,10 @@ def _refusal(connection: Connection, wish: Wish) -> QuotaExceeded:
         name: shown[name]
         for name in ("used", "limit", "remaining", "reset_at", "cost_used", "cost_limit")
     }
-    if quota.remaining >= 1:
+    if quota.remaining >= 1 and quota.cost_limit is not None:
         message = (
-            f"The cost limit of {quota.cost_limit} USD a month does not allow this: "
-            f"{quota.cost_used} used, this one costs {wish.cost}."
+            f"The cost limit of {quota.cost_limit:.2f} USD a month does not allow this: "
+            f"{quota.cost_used:.2f} used, this one costs {wish.cost:.2f}."
         )
     else:
         used, limit = quota.videos_created, quota.videos_limit

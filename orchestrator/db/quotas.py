@@ -56,7 +56,10 @@ def reserve(connection: Connection, wanted: Sequence[Wanted]) -> dict[str, Reser
     """
     granted = _reserve(connection, wanted)
     strangers = [want for want in wanted if want.user_id not in granted]
-    if strangers and _welcome(connection, strangers):
+    if strangers:
+        # Whether the row was missing cannot be asked: somebody else may just have written it, and
+        # then its first reservation must not be refused.
+        _welcome(connection, strangers)
         granted |= _reserve(connection, strangers)
     return granted
 
@@ -92,9 +95,9 @@ def _reserve(connection: Connection, wanted: Sequence[Wanted]) -> dict[str, Rese
     return {row[0]: Reserved(*row) for row in rows}
 
 
-def _welcome(connection: Connection, strangers: Sequence[Wanted]) -> bool:
-    """Give users that we have never seen their row. True if there was any."""
-    result = connection.execute(
+def _welcome(connection: Connection, strangers: Sequence[Wanted]) -> None:
+    """Give those of these users that we have never seen their row."""
+    connection.execute(
         text(
             f"""
             insert into user_quotas (user_id, videos_limit, reset_at)
@@ -112,7 +115,6 @@ def _welcome(connection: Connection, strangers: Sequence[Wanted]) -> bool:
             )
         },
     )
-    return result.rowcount > 0
 
 
 def settle(connection: Connection, video: Video) -> None:
@@ -172,9 +174,9 @@ def change(connection: Connection, user_id: str, values: Mapping[str, Any]) -> Q
     if not set(values) <= allowed:
         raise KeyError(sorted(set(values) - allowed))
     ensure(connection, user_id)
-    sets = ", ".join(f"{name} = :{name}" for name in sorted(values))
+    sets = "".join(f"{name} = :{name}, " for name in sorted(values))
     connection.execute(
-        text(f"update user_quotas set {sets}, updated_at = now() where user_id = :user_id"),
+        text(f"update user_quotas set {sets}updated_at = now() where user_id = :user_id"),
         {**values, "user_id": user_id},
     )
     return ensure(connection, user_id)

@@ -8,7 +8,7 @@ from orchestrator.db.engine import Database
 from orchestrator.db.health import server_version
 from orchestrator.errors import DependencyDown
 
-ACTIVITY = "pg_stat_activity where application_name = 'engine test'"
+OURS = "select pid from pg_stat_activity where application_name = 'engine test'"
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def database(database_url):
 def pids(database):
     """The servers' processes behind this pool."""
     with database.statement() as connection:
-        return set(connection.scalars(text("select pid from " + ACTIVITY)))
+        return set(connection.scalars(text(OURS)))
 
 
 def test_server_says_its_version(database):
@@ -113,7 +113,7 @@ def test_idle_connections_are_replaced_when_the_server_restarted(database, datab
         pass
     other = Database(database_url)
     idle = pids(other)
-    run(other.statement(), "select pg_terminate_backend(pid, 1000) from " + ACTIVITY)
+    run(other.statement(), *[f"select pg_terminate_backend({pid}, 1000)" for pid in idle])
     other.close()
 
     with database.statement(), database.statement():

@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into KeyboardInterrupt while the block runs, as SIGINT is anyway.
+    """Turn SIGTERM, SIGHUP and SIGINT into KeyboardInterrupt while the block runs.
 
-    So Ctrl-C, a closed terminal and a process manager all unwind the same `with` blocks. For the
-    main thread only, as Python handles signals nowhere else.
+    So Ctrl-C, a closed terminal and a process manager all unwind the same `with` blocks. SIGINT is
+    named because a shell script starts its background jobs deaf to it. For the main thread only, as
+    Python handles signals nowhere else.
     """
     former = {number: signal.signal(number, _interrupt) for number in _ENDING}
     try:

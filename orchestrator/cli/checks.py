@@ -38,8 +38,11 @@ class Check:
     advice: str = ""
 
 
-def examine(env: Mapping[str, str]) -> Iterator[Check]:
-    """All checks, as they come: a dependency that does not answer takes its time."""
+def examine(env: Mapping[str, str], *, worker_seconds: float = WORKER_SECONDS) -> Iterator[Check]:
+    """All checks, as they come: a dependency that does not answer takes its time.
+
+    worker_seconds: how long workers may take to answer; they are waited for that long in any case.
+    """
     try:
         settings = load(env)
         ctx = build(settings, application="orchestrator doctor")
@@ -56,7 +59,7 @@ def examine(env: Mapping[str, str]) -> Iterator[Check]:
         yield _storage(ctx)
         for provider in ctx.catalog.providers.values():
             yield from _provider(ctx, provider)
-        yield _workers(ctx)
+        yield _workers(ctx, worker_seconds)
         if all(check.state != State.FAIL for check in database):
             yield from _pauses(ctx)
             yield from _work(ctx)
@@ -119,12 +122,12 @@ def _provider(ctx: Context, provider: Provider) -> Iterator[Check]:
         yield Check(name, State.OK, f"answers as profile {provider.profile.name} says")
 
 
-def _workers(ctx: Context) -> Check:
+def _workers(ctx: Context, seconds: float) -> Check:
     if ctx.broker.depths() is None:
         return Check(
             "workers", State.WARN, "cannot be asked: the broker does not answer", "See redis."
         )
-    names = ctx.broker.workers(WORKER_SECONDS)
+    names = ctx.broker.workers(seconds)
     if not names:
         advice = "Start one, as the Procfile says: celery -A workers.app worker …"
         return Check("workers", State.FAIL, "none answers", advice)
@@ -165,6 +168,6 @@ def _work(ctx: Context) -> Iterator[Check]:
         yield Check(
             "held",
             State.WARN,
-            f"{work.held} videos wait for an operator's decision",
+            f"{work.held} waiting for an operator's decision",
             "GET /api/admin/held lists them.",
         )

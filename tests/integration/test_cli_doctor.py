@@ -1,0 +1,280 @@
+"""`doctor` on real services, whole and broken."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from orchestrator.broker import Broker
+from orchestrator.cli.checks import Check, State, examine
+from orchestrator.sandbox.server import running_sandbox
+
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def provider_url() -> Iterator[str]:
+    """A provider that is as it should be."""
+    with running_sandbox() as sandbox:
+        yield sandbox.base_url
+
+
+@pytest.fixture
+def env(database_url: str, redis_url: str, provider_url: str, tmp_path: Path) -> dict[str, str]:
+    """Settings with everything in place but a worker."""
+    return {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "OPENAI_BASE_URL": provider_url,
+        "OPENAI_API_KEY": "sandbox",
+        "PROVIDER_PROFILE": "sandbox",
+        "STORAGE_URL": (tmp_path / "storage").as_uri(),
+    }
+
+
+def findings(env: Mapping[str, str]) -> dict[str, Check]:
+    """What doctor finds, by name."""
+    return {check.name: check for check in examine(env, worker_seconds=0.2)}
+
+
+def states(found: Mapping[str, Check]) -> dict[str, State]:
+    """How each check went."""
+    return {name: check.state for name, check in found.items()}
+
+
+def execute(database_url: str, statement: str) -> None:
+    """Change the database behind everybody's back."""
+    with closing(psycopg2.connect(database_url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+
+def insert_video(database_url: str, **columns: str) -> None:
+    """A queued video with these columns, given as SQL."""
+    row = {
+        "id": "'video_1'",
+        "user_id": "'alice'",
+        "model": "'sora-2'",
+        "prompt": "'x'",
+        "size": "'720x1280'",
+        "seconds": "'4'",
+        "step": "'submit'",
+        "provider": "'default'",
+        "account": "'sandbox'",
+        "fingerprint": "'x'",
+        "quota_period": "now()",
+        **columns,
+    }
+    names, values = ", ".join(row), ", ".join(row.values())
+    execute(database_url, f"insert into videos ({names}) values ({values})")  # noqa: S608
+
+
+def test_only_workers_are_missing_when_none_was_started(env: dict[str, str]) -> None:
+    """Everything else is in order, and each finding says what it saw."""
+    found = findings(env)
+
+    expected = dict.fromkeys(
+        ("settings", "postgresql", "schema", "redis", "storage", "provider default", "work"),
+        State.OK,
+    )
+    assert expected | {"workers": State.FAIL} == states(found)
+    assert all(check.message for check in found.values())
+    assert "celery" in found["workers"].advice
+
+
+def test_worker_is_named_when_it_answers(env: dict[str, str]) -> None:
+    """A living worker is asked over the broker, as it gets its work."""
+    broker = Broker(env["REDIS_URL"])
+    worker = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-P", "threads"),
+            *("-c", "1", "-n", "tested@here", "--without-gossip", "--without-mingle"),
+        ],
+        env={"PATH": os.defpath, **env},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not broker.workers(0.5) and time.monotonic() < deadline:
+            assert worker.poll() is None
+
+        found = {check.name: check for check in examine(env)}
+    finally:
+        worker.terminate()
+        worker.wait(30)
+        broker.close()
+
+    assert Check("workers", State.OK, "tested@here") == found["workers"]
+    assert {State.OK} == set(states(found).values())
+
+
+def test_output_is_one_document_when_json_is_wanted(env: dict[str, str]) -> None:
+    """The exit code is 1 because a check failed; stdout holds JSON and nothing else."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "doctor", "--json"],
+        env={"PATH": os.defpath, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    document = json.loads(ended.stdout)
+    assert 1 == ended.returncode
+    assert document["ok"] is False
+    assert {"name", "state", "message", "advice"} == set(document["checks"][0])
+    assert "" == ended.stderr
+
+
+def test_services_are_named_when_they_are_away(env: dict[str, str]) -> None:
+    """Without Redis work goes on, so that is a warning; the others stop it."""
+    found = findings(
+        env
+        | {
+            "DATABASE_URL": f"postgresql://postgres@{NOBODY}/none",
+            "REDIS_URL": f"redis://{NOBODY}/0",
+            "OPENAI_BASE_URL": f"http://{NOBODY}/v1",
+        }
+    )
+
+    assert states(found) == {
+        "settings": State.OK,
+        "postgresql": State.FAIL,
+        "redis": State.WARN,
+        "storage": State.OK,
+        "provider default": State.FAIL,
+        "workers": State.WARN,
+    }
+    assert all(found[name].advice for name, state in states(found).items() if state != State.OK)
+    assert "refused" in found["postgresql"].message
+
+
+def test_storage_fails_when_it_cannot_be_written(env: dict[str, str], tmp_path: Path) -> None:
+    """A full or closed disk is found before a video is lost to it."""
+    (tmp_path / "file").write_text("in the way")
+
+    found = findings(env | {"STORAGE_URL": (tmp_path / "file" / "x").as_uri()})
+
+    assert State.FAIL == found["storage"].state
+
+
+def test_migration_is_advised_when_there_are_no_tables(
+    env: dict[str, str], bare_database_url: str
+) -> None:
+    """A new database is told from a broken one."""
+    found = findings(env | {"DATABASE_URL": bare_database_url})
+
+    assert State.FAIL == found["schema"].state
+    assert "Run: orchestrator migrate" == found["schema"].advice
+    assert "work" not in found
+
+
+def test_update_is_advised_when_the_schema_is_newer(env: dict[str, str]) -> None:
+    """Old code works on a new schema."""
+    execute(env["DATABASE_URL"], "insert into schema_version (version) values (99)")
+    try:
+        found = findings(env)
+    finally:
+        execute(env["DATABASE_URL"], "delete from schema_version where version = 99")
+
+    assert State.WARN == found["schema"].state
+    assert "99" in found["schema"].message
+
+
+def test_variable_is_named_when_a_setting_cannot_be() -> None:
+    """The rest is not looked at: it would mislead."""
+    (check,) = examine({"DB_POOL_SIZE": "0"})
+
+    assert State.FAIL == check.state
+    assert "DB_POOL_SIZE" in check.message
+
+
+def test_key_is_doubted_when_the_provider_refuses_it(env: dict[str, str]) -> None:
+    """A refused key pauses every video, so it fails."""
+    with running_sandbox(api_key="right") as sandbox:
+        found = findings(env | {"OPENAI_BASE_URL": sandbox.base_url, "OPENAI_API_KEY": "wrong"})
+
+    assert State.FAIL == found["provider default"].state
+    assert "key" in found["provider default"].advice
+
+
+def test_profile_is_doubted_when_the_provider_is_another(env: dict[str, str]) -> None:
+    """An ability that the server lacks is a warning with the setting that says so."""
+    with running_sandbox(dialect="litellm") as sandbox:
+        found = findings(env | {"OPENAI_BASE_URL": sandbox.base_url, "PROVIDER_PROFILE": "openai"})
+
+    assert State.WARN == found["provider default"].state
+    assert 'list = "none"' in found["provider default"].message
+
+
+@pytest.mark.parametrize(
+    ("until", "told"),
+    [("infinity", "until somebody resumes it"), ("2999-01-01Z", "until 2999-01-01T00:00:00.000Z")],
+)
+def test_reason_is_told_when_a_provider_is_paused(
+    env: dict[str, str], until: str, told: str
+) -> None:
+    """Its videos wait, and that is no mystery."""
+    columns = "name, account, paused_until, pause_reason"
+    row = f"'spare', 'x', '{until}', 'no credit'"
+    execute(env["DATABASE_URL"], f"insert into providers ({columns}) values ({row})")  # noqa: S608
+
+    found = findings(env)
+
+    assert State.WARN == found["provider spare"].state
+    assert f"is paused {told}: no credit" == found["provider spare"].message
+
+
+def test_pause_is_not_mentioned_when_it_is_over(env: dict[str, str]) -> None:
+    """What was is nobody's worry."""
+    execute(
+        env["DATABASE_URL"],
+        "insert into providers (name, account, paused_until) values ('spare', 'x', now())",
+    )
+
+    assert "provider spare" not in findings(env)
+
+
+def test_delay_is_told_when_due_work_is_left_lying(env: dict[str, str]) -> None:
+    """Workers that live but do not get on are found by their work."""
+    insert_video(
+        env["DATABASE_URL"],
+        admitted_at="now()",
+        due_at="now() - interval '10 min'",
+        status="'queued'",
+    )
+
+    work = findings(env)["work"]
+
+    assert State.WARN == work.state
+    assert "the oldest due step is 10 min late" in work.message
+
+
+def test_waiting_is_no_delay_when_a_video_has_no_slot_yet(env: dict[str, str]) -> None:
+    """A backlog is counted; it is late only once it was admitted."""
+    insert_video(env["DATABASE_URL"], due_at="now() - interval '10 min'")
+
+    work = findings(env)["work"]
+
+    assert State.OK == work.state
+    assert work.message.startswith("1 waiting for a slot")
+
+
+def test_decision_is_asked_for_when_videos_are_held(env: dict[str, str]) -> None:
+    """Nobody but an operator moves them."""
+    insert_video(env["DATABASE_URL"], hold_reason="'outcome_unknown'")
+
+    held = findings(env)["held"]
+
+    assert State.WARN == held.state
+    assert "1 waiting for an operator's decision" == held.message

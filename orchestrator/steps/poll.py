@@ -22,6 +22,7 @@ from orchestrator.errors import (
     ProviderBusy,
     ProviderError,
     ProviderMissing,
+    ProviderTransient,
     Unsupported,
 )
 from orchestrator.lifecycle import Step
@@ -35,6 +36,8 @@ LIST_FROM = 4
 """From so many videos on, a look through the list is cheaper than single ones."""
 RETRY_CEILING = 30.0
 MAX_PAGES = 20
+BAD_ANSWERS = 2
+"""One that cannot be read says little of the others; after two the provider is left alone."""
 
 Pair = tuple[Video, Attempt]
 
@@ -79,6 +82,7 @@ class _Look:
         self.missing: list[Pair] = []
         self.unseen: list[Pair] = []
         self.late: list[Pair] = []
+        self.bad_answers = 0
 
     def at(self, pairs: Sequence[Pair]) -> None:
         """Look at all of them, and record what was seen."""
@@ -104,13 +108,26 @@ class _Look:
     def _ask(self, pairs: Sequence[Pair]) -> None:
         remaining = list(pairs)
         if self.provider.profile.list != "none" and len(pairs) >= LIST_FROM:
-            remaining = self._walk(pairs)
+            try:
+                remaining = self._walk(pairs)
+            except (ProviderTransient, Unsupported) as error:
+                self._bear(error)
         client = self.ctx.pool.get(self.provider)
-        for pair in remaining:
+        # Those that have given trouble come last, so that they keep nobody from being seen.
+        for pair in sorted(remaining, key=lambda pair: pair[0].failures):
             try:
                 self._judge(pair, client.retrieve(pair[1].provider_video_id or ""))
             except ProviderMissing:
                 self.missing.append(pair)
+            except ProviderTransient as error:
+                self._bear(error)
+
+    def _bear(self, error: ProviderTransient | Unsupported) -> None:
+        """Go on after an answer that says nothing, unless there are too many."""
+        self.bad_answers += 1
+        if self.bad_answers >= BAD_ANSWERS:
+            raise error
+        log.warning("look_failed", provider=self.provider.name, reason=error.code)
 
     def _walk(self, pairs: Sequence[Pair]) -> list[Pair]:
         """Judge what the list shows; the rest is returned, to be asked for one by one: absence says

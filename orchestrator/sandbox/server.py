@@ -6,6 +6,7 @@ which a provider that is to cut connections needs and no production server offer
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import signal
@@ -63,6 +64,14 @@ class Handler(WSGIRequestHandler):
             close = getattr(chunks, "close", None)
             if close is not None:
                 close()
+
+    def finish(self) -> None:
+        """Close both ends even if the client has gone: what is buffered then cannot be sent."""
+        with contextlib.suppress(OSError):
+            super().finish()
+        self.rfile.close()
+        with contextlib.suppress(OSError):
+            self.wfile.close()
 
     def _start(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None

@@ -42,7 +42,7 @@ class Contract:
     body: type[BaseModel] | None = None
     form: bool = False
     answer: type[BaseModel] | None = None
-    media: str = "application/json"
+    media: tuple[str, ...] = ()
     status: int = 200
     creates: bool = False
     codes: tuple[int, ...] = ()

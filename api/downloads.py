@@ -21,13 +21,14 @@ from orchestrator.errors import ContentMissing
 blueprint = Blueprint("downloads", __name__, url_prefix="/api/videos/<video_id>")
 
 _SIGNED_FOR = timedelta(minutes=15)
+_MEDIA = ("video/mp4", "video/x-msvideo", "image/webp", "image/jpeg")
 _CODES = (206, 302, 304, 409, 410, 416)
 
 log = structlog.get_logger(__name__)
 
 
 @blueprint.get("/download")
-@contract("Download a video", query=schemas.Download, media="video/mp4", codes=_CODES)
+@contract("Download a video", query=schemas.Download, media=_MEDIA, codes=_CODES)
 def download(video_id: str) -> Response:
     """Ranges and ETags are honoured; with S3 storage the answer is a redirect to a signed URL."""
     variant = query(schemas.Download).variant
@@ -39,7 +40,7 @@ def download(video_id: str) -> Response:
 
 
 @blueprint.get("/thumbnail")
-@contract("The picture of a video", media="image/webp", codes=_CODES)
+@contract("The picture of a video", media=("image/webp",), codes=_CODES)
 def thumbnail(video_id: str) -> Response:
     """Some providers make none; then the answer is 404."""
     return _answer(contents.find(context(), caller(), video_id, "thumbnail"), attachment=False)

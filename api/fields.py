@@ -98,7 +98,9 @@ Metadata = Annotated[
 ]
 Prompt = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PROMPT)]
 UserId = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(storable)]
-Search = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(storable)]
+ShortText = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), AfterValidator(storable)
+]
 EventId = Annotated[int, Field(ge=0, le=_MAX_BIGINT)]
 ProviderVideoId = Annotated[
     str, StringConstraints(min_length=1, max_length=500), AfterValidator(storable)

@@ -145,7 +145,7 @@ def _responses(rule: Rule, promise: Contract) -> Json:
     if promise.answer is not None:
         success["content"] = {"application/json": {"schema": _reference(promise.answer)}}
     else:
-        success["content"] = {promise.media: {}}
+        success["content"] = {media: {} for media in promise.media}
     found = {str(promise.status): success}
     for status in sorted(_further(rule, promise)):
         found[str(status)] = _further_response(status, promise)
@@ -155,10 +155,10 @@ def _responses(rule: Rule, promise: Contract) -> Json:
 def _further_response(status: int, promise: Contract) -> Json:
     described: Json = {"description": HTTPStatus(status).phrase}
     if status == 206:
-        return described | {"content": {promise.media: {}}}
+        return described | {"content": {media: {} for media in promise.media}}
     if status < 400:
         return described
-    if promise.tag == "health" and promise.answer is not None:
+    if status == 503 and promise.access == Access.PUBLIC and promise.answer is not None:
         return described | {"content": {"application/json": {"schema": _reference(promise.answer)}}}
     return described | {
         "content": {
@@ -169,19 +169,15 @@ def _further_response(status: int, promise: Contract) -> Json:
 
 def _further(rule: Rule, promise: Contract) -> set[int]:
     """The other statuses that follow from what the contract says."""
-    statuses = set(promise.codes)
+    statuses = set(promise.codes) | {403}
     if promise.access != Access.PUBLIC:
-        statuses |= {401, 503}
-    if promise.access == Access.ADMIN:
-        statuses.add(403)
+        statuses |= {400, 401, 503}
     if promise.body is not None:
-        statuses |= {400, 413, 415}
-    if promise.query is not None:
-        statuses.add(400)
+        statuses |= {413, 415}
     if rule.arguments:
         statuses.add(404)
     if promise.creates:
-        statuses |= {400, 410, 422, 429}
+        statuses |= {410, 422, 429}
     return statuses
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from api.answers import Answer, Video
-from api.fields import Moment, Name, UserId
+from api.fields import Moment, Name, ShortText, UserId
 from api.schemas import Body
 from orchestrator.db.videos import Filters
 from orchestrator.lifecycle import Status
@@ -18,7 +18,7 @@ from orchestrator.retries import MAX_RETRIES
 class Pause(Body):
     """What `POST /api/admin/providers/{name}/pause` takes."""
 
-    reason: Name = Field("paused by an operator", description="Shown to other operators.")
+    reason: ShortText = Field("paused by an operator", description="Shown to other operators.")
 
 
 class ProviderOverview(Answer):

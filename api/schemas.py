@@ -28,8 +28,8 @@ from api.fields import (
     Name,
     Prompt,
     ProviderVideoId,
-    Search,
     Seconds,
+    ShortText,
     UserId,
     soon,
     split,
@@ -125,7 +125,7 @@ class ListVideos(Query):
     model: Name | None = None
     created_after: Moment | None = None
     created_before: Moment | None = None
-    q: Search | None = Field(None, description="Text that the prompt contains, in any case.")
+    q: ShortText | None = Field(None, description="Text that the prompt contains, in any case.")
     archived: Literal["true", "false", "any"] = "false"
     limit: Annotated[int, Field(ge=1, le=100)] = 20
     cursor: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None

@@ -32,10 +32,7 @@ class ApiClient(FlaskClient):
 
 def client(app: Flask) -> ApiClient:
     """A client of this application."""
-    app.test_client_class = ApiClient
-    found = app.test_client()
-    assert isinstance(found, ApiClient)
-    return found
+    return ApiClient(app, app.response_class, use_cookies=False)
 
 
 def check(app: Flask, operation: Json, response: TestResponse) -> None:

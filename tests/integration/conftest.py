@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,11 +34,12 @@ def rig(make_rig: Callable[..., Rig]) -> Rig:
 
 @pytest.fixture
 def make_ctx(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Context]]:
-    """Makes contexts for the API with the settings that a test wants; nobody may call a provider."""
+    """Makes contexts with the settings that a test wants; nobody may call their provider."""
     with ExitStack() as stack:
 
         def make(**changes: object) -> Context:
-            context = make_context(make_settings(database_url, redis_url, tmp_path, **changes))
+            settings = make_settings(database_url, redis_url, tmp_path)
+            context = make_context(replace(settings, **changes))  # type: ignore[arg-type]
             stack.callback(context.close)
             return context
 

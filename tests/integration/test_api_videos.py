@@ -282,7 +282,8 @@ def test_create_answers_413_when_the_form_is_huge(api: ApiClient) -> None:
     """A form may be larger than JSON, for its image, but not without end."""
     response = api.post(
         "/api/videos",
-        data={"prompt": "x", "input_reference": (io.BytesIO(b"x" * 22 * 1024 * 1024), "a.png")},
+        data=b"--x\r\n" + b" " * 22 * 1024 * 1024,
+        content_type="multipart/form-data; boundary=x",
     )
 
     assert 413 == response.status_code

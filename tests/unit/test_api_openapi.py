@@ -1,0 +1,149 @@
+"""The OpenAPI document and the pages made from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from openapi_spec_validator import validate
+
+from api import create_app
+from api.errors import CODES
+from api.openapi import document
+from orchestrator.context import Context
+from tests.factories import NOWHERE, make_context, make_settings
+
+
+@pytest.fixture
+def ctx(tmp_path: Path) -> Iterator[Context]:
+    """A context that can reach nothing."""
+    context = make_context(make_settings("postgresql://127.0.0.1:1/none", NOWHERE, tmp_path))
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def app(ctx: Context) -> Flask:
+    """The application, without any service."""
+    return create_app(ctx)
+
+
+def test_document_is_valid_when_made(app: Flask) -> None:
+    """By the schema of OpenAPI 3.1."""
+    validate(document(app))
+
+
+def test_document_names_every_route_when_made(app: Flask) -> None:
+    """What is served is described, and the other way round."""
+    served = {
+        (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.rule.startswith(("/api", "/healthz", "/readyz"))
+    }
+    described = {
+        (method, path)
+        for path, operations in document(app)["paths"].items()
+        for method in operations
+    }
+
+    assert served == described
+
+
+def test_documents_are_separate_when_applications_are(app: Flask) -> None:
+    """It is made once for each application."""
+    first = app.test_client().get("/openapi.json")
+    second = app.test_client().get("/openapi.json")
+
+    assert (200, first.json) == (second.status_code, second.json)
+
+
+@pytest.mark.parametrize("address", ["/", "/docs"])
+def test_pages_ask_nobody_else_when_shown(app: Flask, address: str) -> None:
+    """No address of another host is loaded, and the policy would forbid it."""
+    response = app.test_client().get(address)
+
+    loaded = re.findall(r"<(?:link|script|img)[^>]+(?:href|src)=\"([^\"]+)\"", response.text)
+    assert 200 == response.status_code
+    assert ["data:,", "/static/pages.css"] == loaded
+    assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "style=" not in response.text
+
+
+def test_docs_explain_every_code_when_shown(app: Flask) -> None:
+    """The `type` of a problem leads to its line."""
+    page = app.test_client().get("/docs").text
+
+    assert [] == [code for code in CODES if f'id="error-{code}"' not in page]
+
+
+def test_docs_link_only_to_what_is_there_when_shown(app: Flask) -> None:
+    """Each link inside the page has its target."""
+    page = app.test_client().get("/docs").text
+
+    targets = set(re.findall(r'id="([^"]+)"', page))
+    assert set() == set(re.findall(r'href="#([^"]+)"', page)) - targets
+
+
+def test_style_sheet_is_open_when_keys_are_wanted(app: Flask) -> None:
+    """A page without its style would look broken."""
+    response = app.test_client().get("/static/pages.css")
+
+    assert (200, "text/css") == (response.status_code, response.mimetype)
+    response.close()
+
+
+def test_static_files_stay_in_their_folder_when_the_path_is_strange(app: Flask) -> None:
+    """Nothing else of the machine can be fetched."""
+    for path in ("../contract.py", "..%2fcontract.py", "/etc/passwd", "%2e%2e/contract.py"):
+        assert 404 == app.test_client().get(f"/static/{path}").status_code
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("mine-1", True), ("x" * 128, True), ("x" * 129, False), ("a b", False), ("", False)],
+)
+def test_request_id_is_kept_when_it_can_be_one(app: Flask, given: str, kept: bool) -> None:
+    """Visible ASCII, at most 128 characters; else a new one is made."""
+    response = app.test_client().get("/healthz", headers={"X-Request-Id": given})
+
+    assert kept == (given == response.headers["X-Request-Id"])
+    assert response.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "status", "allow"),
+    [
+        ("OPTIONS", "/api/videos", 200, {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("PATCH", "/api/videos", 405, {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("DELETE", "/healthz", 405, {"GET", "HEAD", "OPTIONS"}),
+    ],
+)
+def test_other_methods_are_told_when_they_come(
+    app: Flask, method: str, address: str, status: int, allow: set[str]
+) -> None:
+    """Allow lists what is taken."""
+    response = app.test_client().open(address, method=method)
+
+    assert (status, allow) == (response.status_code, set(response.headers["Allow"].split(", ")))
+
+
+@pytest.mark.parametrize("address", ["/nothing", "/api", "/api/videos/", "/API/videos"])
+def test_unknown_addresses_answer_404_when_asked(app: Flask, address: str) -> None:
+    """With a problem document like every error."""
+    response = app.test_client().get(address)
+
+    assert (404, "application/problem+json") == (response.status_code, response.mimetype)
+
+
+def test_json_answers_are_guarded_when_sent(app: Flask) -> None:
+    """No sniffing, no framing, no referrer, no other origin."""
+    headers = app.test_client().get("/healthz").headers
+
+    assert "nosniff" == headers["X-Content-Type-Options"]
+    assert "no-referrer" == headers["Referrer-Policy"]
+    assert "default-src 'none'; frame-ancestors 'none'" == headers["Content-Security-Policy"]
+    assert "Access-Control-Allow-Origin" not in headers

@@ -1,0 +1,67 @@
+"""One form for all lines, in a process of its own: the configuration is process-wide."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import logging, structlog
+from dataclasses import replace
+from orchestrator import logs
+from orchestrator.settings import Settings
+
+logs.configure(replace(Settings(), log_format={form!r}, log_level={level!r}), "web")
+structlog.contextvars.bind_contextvars(request_id="r1")
+secret = "hunter2"
+structlog.get_logger("a").info("ours", status=202)
+logging.getLogger("b").warning("theirs %s", "too")
+logging.getLogger("openai").info("GET https://provider")
+try:
+    1 / 0
+except ZeroDivisionError:
+    structlog.get_logger("a").exception("accident")
+"""
+
+
+def lines(form: str, level: str = "INFO") -> list[str]:
+    """What a process with this configuration writes: all of it on standard error."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(form=form, level=level)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert "" == done.stdout
+    return done.stderr.splitlines()
+
+
+def test_lines_are_json_when_the_format_is_json() -> None:
+    """Ours and those of libraries have the same members."""
+    ours, theirs, accident = (json.loads(line) for line in lines("json"))
+
+    assert ("ours", 202, "web", "r1", "info") == tuple(
+        ours[name] for name in ("event", "status", "process", "request_id", "level")
+    )
+    assert ("theirs too", "b", "web", "warning") == tuple(
+        theirs[name] for name in ("event", "logger", "process", "level")
+    )
+    assert "ZeroDivisionError" in accident["exception"]
+
+
+@pytest.mark.parametrize("form", ["json", "pretty"])
+def test_tracebacks_show_no_values_when_written(form: str) -> None:
+    """A variable may hold a secret."""
+    text = "\n".join(lines(form))
+
+    assert "ZeroDivisionError" in text
+    assert "'hunter2'" not in text
+
+
+def test_lines_are_left_out_when_the_level_is_higher() -> None:
+    """LOG_LEVEL counts for ours and for theirs."""
+    assert ["accident"] == [json.loads(line)["event"] for line in lines("json", "ERROR")]

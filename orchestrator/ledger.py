@@ -7,8 +7,8 @@ or written.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -65,9 +65,9 @@ def write(catalog: Catalog, connection: Connection, wishes: Sequence[Wish]) -> l
     """Write these wishes; the outcomes are in the same order. Counts only once the transaction is
     committed.
     """
-    outcomes: dict[int, Outcome] = _settled_by_key(connection, wishes)
-    outcomes |= _refused_retries(connection, wishes, outcomes)
-    fresh = [place for place in range(len(wishes)) if place not in outcomes]
+    outcomes, twins = _settled_by_key(connection, wishes)
+    outcomes |= _refused_retries(connection, wishes, outcomes.keys() | twins.keys())
+    fresh = [place for place in range(len(wishes)) if place not in outcomes.keys() | twins.keys()]
     grants = _reserve(connection, {place: wishes[place] for place in fresh})
     for place in fresh:
         if place not in grants:
@@ -78,12 +78,25 @@ def write(catalog: Catalog, connection: Connection, wishes: Sequence[Wish]) -> l
     written = submissions.insert(connection, rows) if rows else {}
     for place, row in zip(chosen, rows, strict=True):
         outcomes[place] = Written(written[row["id"]])
+    for place, first in twins.items():
+        outcome = outcomes[first]
+        outcomes[place] = (
+            replace(outcome, replayed=True) if isinstance(outcome, Written) else outcome
+        )
     return [outcomes[place] for place in range(len(wishes))]
 
 
-def _settled_by_key(connection: Connection, wishes: Sequence[Wish]) -> dict[int, Outcome]:
-    """Take the keys of the wishes; what an earlier submission has settled is answered here."""
+def _settled_by_key(
+    connection: Connection, wishes: Sequence[Wish]
+) -> tuple[dict[int, Outcome], dict[int, int]]:
+    """Take the keys of the wishes; what an earlier submission has settled is answered here.
+
+    Returns the outcomes so far, and the wishes that repeat one of this very batch: it is not
+    written yet, so they share what becomes of it.
+    """
     outcomes: dict[int, Outcome] = {}
+    twins: dict[int, int] = {}
+    taken: dict[str, int] = {}
     for place, wish in enumerate(wishes):
         if wish.key is None:
             continue
@@ -97,16 +110,18 @@ def _settled_by_key(connection: Connection, wishes: Sequence[Wish]) -> dict[int,
             video_ids=[wish.row["id"]],
         )
         if before is None:
-            continue
-        if before.fingerprint != wish.row["fingerprint"]:
+            taken[wish.row["id"]] = place
+        elif before.fingerprint != wish.row["fingerprint"]:
             outcomes[place] = IdempotencyKeyReused()
+        elif before.video_ids[0] in taken:
+            twins[place] = taken[before.video_ids[0]]
         else:
             outcomes[place] = Written(videos.get(connection, before.video_ids[0]), replayed=True)
-    return outcomes
+    return outcomes, twins
 
 
 def _refused_retries(
-    connection: Connection, wishes: Sequence[Wish], settled: Mapping[int, Outcome]
+    connection: Connection, wishes: Sequence[Wish], settled: Set[int]
 ) -> dict[int, Outcome]:
     """Of the retries among the wishes, those whose video has a live one already: two would be paid
     for.
@@ -190,7 +205,7 @@ def _admit(
     grants: Iterable[Reserved],
 ) -> None:
     """Let those start at once that need not be dealt out: no cap anywhere, nobody waiting."""
-    rooms: dict[tuple[str, str], bool] = {}
+    rooms: dict[tuple[str, str], int] = {}
     now = datetime.now(UTC)
     for row, reserved in zip(rows, grants, strict=True):
         provider = catalog.provider(row["provider"], row["account"])
@@ -201,4 +216,5 @@ def _admit(
         account = (row["provider"], row["account"])
         if account not in rooms:
             rooms[account] = submissions.room(connection, *account, ahead=AHEAD)
-        row["admit"] = rooms[account]
+        row["admit"] = rooms[account] > 0
+        rooms[account] -= 1

@@ -153,23 +153,27 @@ def live_retry(connection: Connection, video_id: str) -> bool:
     )
 
 
-def room(connection: Connection, provider: str, account: str, *, ahead: int) -> bool:
-    """Whether a video may start without waiting for the sweep: nobody waits, the provider is not
-    paused, and
-    fewer than `ahead` admitted videos have not been picked up yet."""
-    return bool(
+def room(connection: Connection, provider: str, account: str, *, ahead: int) -> int:
+    """How many videos may start without waiting for the sweep: none where somebody waits or the
+    provider is paused, else what `ahead` leaves beside those admitted and not yet picked up.
+    """
+    return int(
         connection.scalar(
             text(
-                "select not exists (select 1 from videos where provider = :provider and "
-                "account = :account "
-                "    and status = 'queued' and admitted_at is null and due_at <= now()) "
-                "  and not exists (select 1 from providers where name = :provider and account "
-                "= :account "
-                "    and (paused_until > now() or pauses > 0)) "
-                "  and (select count(*) from (select 1 from videos where provider = :provider "
-                "    and account = :account and status = 'queued' and admitted_at is not null "
-                "    limit :ahead) a) < :ahead"
+                """
+                select case
+                  when exists (select 1 from videos where provider = :provider
+                    and account = :account and status = 'queued' and admitted_at is null
+                    and due_at <= now()) then 0
+                  when exists (select 1 from providers where name = :provider
+                    and account = :account and (paused_until > now() or pauses > 0)) then 0
+                  else :ahead - (select count(*) from (select 1 from videos
+                    where provider = :provider and account = :account and status = 'queued'
+                      and admitted_at is not null limit :ahead) a)
+                end
+                """
             ),
             {"provider": provider, "account": account, "ahead": ahead},
         )
+        or 0
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, datetime
 from enum import StrEnum
 
-from orchestrator import views
+from orchestrator import invariants, views
 from orchestrator.catalog import Provider
 from orchestrator.cli import output
 from orchestrator.context import Context, build
@@ -36,6 +36,30 @@ class Check:
     state: State
     message: str
     advice: str = ""
+
+
+def promises(env: Mapping[str, str]) -> Iterator[Check]:
+    """Whether all that was promised holds: every broken rule is a failure of ours."""
+    try:
+        ctx = build(load(env), application="orchestrator doctor")
+    except OrchestratorError:
+        return
+    try:
+        broken = invariants.check(ctx)
+    except OrchestratorError as error:
+        yield Check("promises", State.FAIL, error.message, "Mend what fails above first.")
+        return
+    finally:
+        ctx.close()
+    for violation in broken:
+        yield Check(
+            "promises",
+            State.FAIL,
+            f"{violation.rule}: {violation.id}: {violation.found}",
+            "This is a bug: please report it with the video's events.",
+        )
+    if not broken:
+        yield Check("promises", State.OK, "all rows and files agree")
 
 
 def examine(env: Mapping[str, str], *, worker_seconds: float = WORKER_SECONDS) -> Iterator[Check]:
@@ -169,5 +193,5 @@ def _work(ctx: Context) -> Iterator[Check]:
             "held",
             State.WARN,
             f"{work.held} waiting for an operator's decision",
-            "GET /api/admin/held lists them.",
+            "`orchestrator resolve` lists them and decides.",
         )

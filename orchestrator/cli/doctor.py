@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
+from itertools import chain
 
 import click
 
 from orchestrator import logs
 from orchestrator.cli import output
-from orchestrator.cli.checks import Check, State, examine
+from orchestrator.cli.checks import Check, State, examine, promises
 from orchestrator.cli.environment import environment
 from orchestrator.cli.options import as_json
 from orchestrator.errors import ConfigurationError
@@ -20,17 +21,23 @@ _STYLES = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red"}
 
 
 @click.command("doctor")
+@click.option(
+    "--check", "invariants", is_flag=True, help="Also hold all rows and files against each other."
+)
 @as_json
-def doctor_command(json_: bool) -> None:
+def doctor_command(invariants: bool, json_: bool) -> None:
     """Check settings, services, workers and providers.
 
     Uses the same environment as the server. Each finding is ok, warn (works, but look at it) or
     fail (work stops); the exit code is 1 if one failed. Nothing here costs money.
+
+    With --check it reads whole tables and looks for every stored file: quotas equal what the rows
+    say, events have no gaps, nothing was settled twice, no lease was forgotten.
     """
     env = environment()
     _quiet(env)
     found: list[Check] = []
-    for check in examine(env):
+    for check in chain(examine(env), promises(env) if invariants else ()):
         found.append(check)
         if not json_:
             _say(check)

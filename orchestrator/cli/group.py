@@ -56,6 +56,8 @@ SECTIONS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
     (
         "Operation (on the database and services)",
         (
+            Entry("resolve", "operation", "Decide about a held video, or list them all."),
+            Entry("providers", "operation", "Show the providers, pause or resume one."),
             Entry("doctor", "doctor", "Check settings, services, workers and providers."),
             Entry("keys", "keys", "Make, list and revoke API keys."),
             Entry("migrate", "processes", "Create or update the tables."),

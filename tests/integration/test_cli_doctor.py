@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 
 from orchestrator.broker import Broker
-from orchestrator.cli.checks import Check, State, examine
+from orchestrator.cli.checks import Check, State, examine, promises
 from orchestrator.sandbox.server import running_sandbox
 
 NOBODY = "127.0.0.1:1"
@@ -278,3 +278,15 @@ def test_decision_is_asked_for_when_videos_are_held(env: dict[str, str]) -> None
 
     assert State.WARN == held.state
     assert "1 waiting for an operator's decision" == held.message
+
+
+def test_promises_are_checked_when_asked_for(env: dict[str, str], database_url: str) -> None:
+    """A row that breaks a rule is named; without any there is one line that says so."""
+    sound = list(promises(env))
+    insert_video(database_url, status="'queued'", due_at="null")
+
+    broken = list(promises(env))
+
+    assert [State.OK] == [check.state for check in sound]
+    assert {State.FAIL} == {check.state for check in broken}
+    assert any("what is live is due" in check.message for check in broken)

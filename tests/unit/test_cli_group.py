@@ -74,7 +74,7 @@ def test_completion_knows_names_and_summaries_when_a_beginning_is_typed() -> Non
     """Completion answers from the table of commands."""
     found = main.shell_complete(click.Context(main), "re")
 
-    assert {"remix", "retry"} == {item.value for item in found}
+    assert {"remix", "resolve", "retry"} == {item.value for item in found}
     assert all(item.help for item in found)
 
 

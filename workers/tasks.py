@@ -4,14 +4,13 @@ it again.
 
 from __future__ import annotations
 
-import structlog
+from collections.abc import Callable, Mapping
+
 from celery import Celery
 
 from orchestrator import dispatch, reconcile
 from orchestrator.steps import poll, store, submit, watch
 from workers.process import context
-
-log = structlog.get_logger(__name__)
 
 
 def create_video(video_id: str) -> None:
@@ -49,15 +48,21 @@ def sweep() -> None:
     dispatch.sweep(context())
 
 
+TASKS: Mapping[str, Callable[..., None]] = {
+    "create": create_video,
+    "remix": remix_video,
+    "poll": poll_videos,
+    "store": store_video,
+    "reconcile": reconcile_account,
+    "watch": watch_account,
+    "dispatch": sweep,
+}
+QUEUE_OF = {"reconcile": "dispatch", "watch": "poll"}
+"""The queues of the tasks that have none of their own name."""
+
+
 def register(app: Celery) -> None:
     """Give the tasks the names that rings use, and that people see in Flower."""
-    for name, function, queue in (
-        ("create", create_video, "create"),
-        ("remix", remix_video, "remix"),
-        ("poll", poll_videos, "poll"),
-        ("store", store_video, "store"),
-        ("reconcile", reconcile_account, "dispatch"),
-        ("watch", watch_account, "poll"),
-        ("dispatch", sweep, "dispatch"),
-    ):
-        app.task(name=name, queue=queue)(function)
+    for name, function in TASKS.items():
+        app.task(name=name)(function)
+    app.conf.task_routes = {name: {"queue": QUEUE_OF.get(name, name)} for name in TASKS}

@@ -46,7 +46,9 @@ def downloaded(
     ctx: Context, video_id: str, *, ip: str | None, user_agent: str | None, variant: str = "video"
 ) -> None:
     """Note a download. Never fails: a lost note harms nobody, a refused download would."""
-    data = {"ip": ip, "user_agent": (user_agent or "")[:500] or None, "variant": variant}
+    # What a client says of itself may be long, or nothing that PostgreSQL's text can hold.
+    agent = "".join(filter(str.isprintable, (user_agent or "")[:500])) or None
+    data = {"ip": ip, "user_agent": agent, "variant": variant}
     try:
         with ctx.database.statement() as connection:
             rows.audit(connection, video_id, EventType.DOWNLOADED, data)

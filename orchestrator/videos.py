@@ -5,7 +5,6 @@ never from a provider.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -154,7 +153,7 @@ def _read_cursor(cursor: str, filters: Filters) -> tuple[datetime, str]:
         padded = cursor + "=" * (-len(cursor) % 4)
         created_at, video_id, bound = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
         moment = datetime.fromisoformat(created_at)
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, RecursionError):
         raise InvalidRequest(
             "cursor is not one that this list has given.", param="cursor"
         ) from None

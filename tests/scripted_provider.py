@@ -51,8 +51,8 @@ class ScriptedProvider:
 
     def accept(self, request: CreateRequest) -> ProviderVideo:
         """Take a request: from now on the video is in the list."""
-        return self.has(model=request.model, seconds=request.seconds, size=request.size,
-                        prompt=request.prompt)  # fmt: skip
+        shown = {name: getattr(request, name) for name in ("model", "seconds", "size", "prompt")}
+        return self.has(**shown)
 
     def has(self, **fields: Any) -> ProviderVideo:
         """Let a video be there, asked for by whomever."""
@@ -86,22 +86,28 @@ class ScriptedProvider:
     def create(self, request: CreateRequest) -> ProviderVideo:
         """See VideoProvider.create."""
         self.requests.append(request)
-        return self._answer("create", request.prompt, self.accept, request)
+        found: ProviderVideo = self._answer("create", request.prompt, self.accept, request)
+        return found
 
     def remix(self, source_id: str, request: CreateRequest) -> ProviderVideo:
         """See VideoProvider.remix."""
         self.requests.append(request)
-        return self._answer(
+        found: ProviderVideo = self._answer(
             "remix", source_id, lambda _, wish: self.accept(wish), source_id, request
         )
+        return found
 
     def retrieve(self, provider_video_id: str) -> ProviderVideo:
         """See VideoProvider.retrieve."""
-        return self._answer("retrieve", provider_video_id, self._known, provider_video_id)
+        found: ProviderVideo = self._answer(
+            "retrieve", provider_video_id, self._known, provider_video_id
+        )
+        return found
 
     def walk(self, *, until: datetime, max_pages: int) -> Walk:
         """See VideoProvider.walk."""
-        return self._answer("walk", until.isoformat(), self.listing)
+        walk: Walk = self._answer("walk", until.isoformat(), self.listing)
+        return walk
 
     def listing(self) -> Walk:
         """What its list shows now."""

@@ -1,0 +1,176 @@
+"""What an operator decides about videos whose outcome no list can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from orchestrator import dispatch, endings, holds, outcomes
+from orchestrator.errors import Conflict, InvalidRequest, NotFound, ProviderAmbiguous
+from orchestrator.lifecycle import AttemptState
+from orchestrator.records import Caller, Video
+from orchestrator.steps import submit
+from tests.core import race
+from tests.rig import Rig, make_catalog
+
+MakeRig = Callable[..., Rig]
+ANN = Caller("ann")
+
+
+@pytest.fixture
+def rig(make_rig: MakeRig) -> Rig:
+    """A provider without a list: what is unknown there is held."""
+    return make_rig(catalog=make_catalog(list="none", on_unknown="hold"))
+
+
+def held(rig: Rig, prompt: str = "a red kite") -> Video:
+    """A video that waits for an operator."""
+    rig.upstream.script("create", ProviderAmbiguous("Timeout."))
+    return rig.submitted(prompt)
+
+
+def test_held_videos_are_listed_oldest_first(rig: Rig) -> None:
+    """With the attempt that they wait for; others are not."""
+    first, second = held(rig, "one"), held(rig, "two")
+    rig.submitted("three")
+
+    found = holds.held(rig.ctx)
+
+    assert [first.id, second.id] == [one.video.id for one in found]
+    assert [AttemptState.UNKNOWN] * 2 == [one.attempt.state for one in found]
+
+
+def test_adopt_lets_the_video_run_by_the_id_that_was_found(rig: Rig) -> None:
+    """An operator saw it in the provider's console: nothing is sent again."""
+    video = held(rig)
+    rig.upstream.has(id="up_found", canonical_id="up_found")
+
+    resolved = holds.resolve(rig.ctx, video.id, "adopt", provider_video_id="up_found")
+    rig.look(video)
+
+    assert ("in_progress", None) == (resolved.status, resolved.hold_reason)
+    assert ("retrieve", "up_found") in rig.upstream.calls
+    assert 1 == rig.upstream.count("create")
+
+
+def test_adopt_is_refused_when_the_id_belongs_to_another(rig: Rig) -> None:
+    """One video of the provider serves one of ours; the held one stays held."""
+    taken = rig.submitted("another")
+    video = held(rig)
+
+    with pytest.raises(Conflict) as refused:
+        holds.resolve(rig.ctx, video.id, "adopt", provider_video_id=rig.upstream_id(taken))
+
+    assert "id_taken" == refused.value.code
+    assert ("queued", "outcome_unknown") == (
+        rig.video(video).status,
+        rig.video(video).hold_reason,
+    )
+
+
+def test_retry_submits_again(rig: Rig) -> None:
+    """The operator knows that it never arrived: the next attempt."""
+    video = held(rig)
+
+    released = holds.resolve(rig.ctx, video.id, "retry")
+    dispatch.sweep(rig.ctx)
+    submit.submit(rig.ctx, video.id)
+
+    assert ("queued", None) == (released.status, released.hold_reason)
+    assert ["abandoned", "accepted"] == rig.states(video)
+    assert ["created", "held", "released", "status_changed"] == rig.events(video)
+
+
+def test_retry_fails_the_video_when_its_attempts_are_spent(make_rig: MakeRig) -> None:
+    """An operator's retry counts as well."""
+    rig = make_rig(catalog=make_catalog(list="none", on_unknown="hold"), max_attempts=1)
+    video = held(rig)
+
+    resolved = holds.resolve(rig.ctx, video.id, "retry")
+
+    assert ("failed", "outcome_unknown") == (resolved.status, resolved.error_code)
+
+
+def test_fail_ends_the_video_and_gives_the_quota_back(rig: Rig) -> None:
+    """The user learns it; the attempt holds its slot for a day."""
+    video = held(rig)
+
+    resolved = holds.resolve(rig.ctx, video.id, "fail")
+
+    (attempt,) = rig.attempts(video)
+    assert ("failed", "outcome_unknown", "released") == (
+        resolved.status,
+        resolved.error_code,
+        resolved.quota_state,
+    )
+    assert (True, None) == (attempt.detached, attempt.ended_at)
+
+
+@pytest.mark.parametrize("decision", ["retry", "fail"])
+def test_decision_is_refused_when_video_is_not_held(rig: Rig, decision: str) -> None:
+    """Somebody has decided already, or there was nothing to decide."""
+    video = rig.submitted()
+
+    with pytest.raises(Conflict) as refused:
+        holds.resolve(rig.ctx, video.id, decision)
+
+    assert "not_held" == refused.value.code
+
+
+def test_decision_must_be_one_that_there_is(rig: Rig) -> None:
+    """The message names the allowed ones; `adopt` needs an id."""
+    video = held(rig)
+
+    with pytest.raises(InvalidRequest, match="adopt, retry, fail") as strange:
+        holds.resolve(rig.ctx, video.id, "maybe")
+    with pytest.raises(InvalidRequest) as incomplete:
+        holds.resolve(rig.ctx, video.id, "adopt")
+
+    assert ("decision", "provider_video_id") == (strange.value.param, incomplete.value.param)
+
+
+@pytest.mark.parametrize("video_id", ["nonsense", "video_" + "0" * 32])
+def test_decision_about_nothing_is_not_found(rig: Rig, video_id: str) -> None:
+    """Strange ids and unknown ones are the same."""
+    with pytest.raises(NotFound):
+        holds.resolve(rig.ctx, video_id, "retry")
+
+
+def test_two_operators_decide_once(rig: Rig) -> None:
+    """At the same moment: one retry, one attempt more."""
+    video = held(rig)
+
+    answers = race(*[lambda: holds.resolve(rig.ctx, video.id, "retry")] * 4)
+
+    assert 3 == sum(isinstance(answer, Conflict) for answer in answers)
+    assert ["abandoned"] == rig.states(video)
+    assert 1 == rig.events(video).count("released")
+
+
+def test_held_video_can_be_cancelled(rig: Rig) -> None:
+    """Its owner need not wait for the operator."""
+    video = held(rig)
+
+    cancelled = endings.cancel(rig.ctx, ANN, video.id)
+
+    assert ("cancelled", None, "released") == (
+        cancelled.status,
+        cancelled.hold_reason,
+        cancelled.quota_state,
+    )
+    assert [] == holds.held(rig.ctx)
+
+
+def test_acceptance_is_recorded_once_when_it_is_told_twice(rig: Rig) -> None:
+    """A late answer and a look at the list bring the same id at the same moment."""
+    video = held(rig)
+    found = rig.upstream.has(prompt=video.prompt)
+
+    moved = race(
+        *[lambda: outcomes.accepted(rig.ctx, rig.provider, video.id, 1, found, token=None)] * 6
+    )
+
+    assert 1 == sum(isinstance(answer, Video) for answer in moved)
+    assert 1 == rig.events(video).count("status_changed")
+    assert ["accepted"] == rig.states(video)

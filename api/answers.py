@@ -83,31 +83,6 @@ class Videos(Answer):
     data: list[Video]
 
 
-class UnknownAttempt(Answer):
-    """A submission of which nobody knows whether the provider took it."""
-
-    n: int
-    provider: str
-    account: str
-    sent_at: datetime
-    unknown_at: datetime | None
-    looks: int = Field(description="How often the provider's list was searched for it.")
-    http_status: int | None
-    error: str | None
-
-
-class HeldVideo(Video):
-    """A video that waits for an operator, and why."""
-
-    attempt: UnknownAttempt
-
-
-class HeldVideos(Answer):
-    """Some held videos."""
-
-    data: list[HeldVideo]
-
-
 class Event(Answer):
     """One thing that happened. `seq` numbers the changes of one video; null for audit events."""
 

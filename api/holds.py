@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from api import answers, schemas
+from api import answers, operations, schemas
 from api.bodies import json_body, query
 from api.contract import Access, contract
 from api.current import context
@@ -24,7 +24,7 @@ blueprint = Blueprint("holds", __name__, url_prefix="/api/admin/held")
     tag="admin",
     access=Access.ADMIN,
     query=schemas.Limit,
-    answer=answers.HeldVideos,
+    answer=operations.HeldVideos,
 )
 def page() -> Response:
     """Nobody knows whether the provider took them, and no list can tell."""
@@ -37,13 +37,13 @@ def page() -> Response:
     "Decide about a held video",
     tag="admin",
     access=Access.ADMIN,
-    body=schemas.Decision,
+    body=operations.Decision,
     answer=answers.Video,
     codes=(409,),
 )
 def resolve(video_id: str) -> Response:
     """`adopt` the provider's video with that id, `retry` the submission, or `fail` the video."""
-    body = json_body(schemas.Decision)
+    body = json_body(operations.Decision)
     found = holds.resolve(
         context(), video_id, body.decision, provider_video_id=body.provider_video_id
     )

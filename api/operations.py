@@ -1,4 +1,4 @@
-"""What operators' requests bring and get, as models: providers and bulk retries."""
+"""What operators' requests bring and get, as models: providers, bulk retries, held videos."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from api.answers import Answer, Video
-from api.fields import Moment, Name, ShortText, UserId
+from api.fields import Moment, Name, ProviderVideoId, ShortText, UserId
 from api.schemas import Body
 from orchestrator.db.videos import Filters
 from orchestrator.lifecycle import Status
@@ -84,3 +84,37 @@ class RetriedVideos(Answer):
     """All that the filters have found."""
 
     data: list[RetriedVideo]
+
+
+class Decision(Body):
+    """What `POST /api/admin/held/{id}` takes."""
+
+    decision: Literal["adopt", "retry", "fail"]
+    provider_video_id: ProviderVideoId | None = Field(
+        None, description="For adopt: the id that the provider knows it by."
+    )
+
+
+class UnknownAttempt(Answer):
+    """A submission of which nobody knows whether the provider took it."""
+
+    n: int
+    provider: str
+    account: str
+    sent_at: datetime
+    unknown_at: datetime | None
+    looks: int = Field(description="How often the provider's list was searched for it.")
+    http_status: int | None
+    error: str | None
+
+
+class HeldVideo(Video):
+    """A video that waits for an operator, and why."""
+
+    attempt: UnknownAttempt
+
+
+class HeldVideos(Answer):
+    """Some held videos."""
+
+    data: list[HeldVideo]

@@ -27,7 +27,6 @@ from api.fields import (
     Moment,
     Name,
     Prompt,
-    ProviderVideoId,
     Seconds,
     ShortText,
     UserId,
@@ -222,12 +221,3 @@ class Limit(Query):
     """How many."""
 
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
-
-
-class Decision(Body):
-    """What `POST /api/admin/held/{id}` takes."""
-
-    decision: Literal["adopt", "retry", "fail"]
-    provider_video_id: ProviderVideoId | None = Field(
-        None, description="For adopt: the id that the provider knows it by."
-    )

@@ -23,7 +23,7 @@ create table if not exists videos (
   size                  text not null,
   seconds               text not null,
   quality               text,
-  remixed_from_video_id text collate "C",
+  remixed_from_video_id text collate "C",                    -- the source of a remix, an edit or an extension
   file_url              text,                                 -- our own paths, never the provider's
   thumbnail_url         text,
   error_message         text,
@@ -83,6 +83,10 @@ create table if not exists videos (
   constraint videos_deleted check ((deleted_at is not null) = (status = 'deleted')),
   constraint videos_lease check ((lease_token is null) = (lease_until is null))
 );
+-- What an extension adds to its source; `seconds` is the length of both together, as providers show it.
+alter table videos add column if not exists extension_seconds text;
+-- Which tries of the openai SDK were answered with this video: bit 0 its first request, bit n its n-th retry.
+alter table videos add column if not exists sdk_tries smallint not null default 1;
 -- Lists: newest first, per user, with each filter that the API offers.
 create index if not exists videos_user_created on videos (user_id, created_at desc, id desc);
 create index if not exists videos_user_status on videos (user_id, status, created_at desc, id desc);
@@ -98,7 +102,8 @@ create index if not exists videos_served on videos (user_id, admitted_at) where 
 create index if not exists videos_due on videos (due_at)
   where due_at is not null and (step <> 'submit' or admitted_at is not null);
 create index if not exists videos_leased on videos (lease_token) where lease_token is not null;
-create index if not exists videos_start on videos (created_at) where status = 'queued';
+-- What is not finished yet, oldest first: the operators' list, and what should have started long ago.
+create index if not exists videos_live on videos (created_at, id) where step is not null;
 create index if not exists videos_held on videos (created_at) where hold_reason is not null;
 create index if not exists videos_purge on videos (deleted_at)
   where status = 'deleted' and content_key is not null and purged_at is null;
@@ -169,6 +174,7 @@ create table if not exists video_events (
 create unique index if not exists video_events_seq on video_events (video_id, seq) where seq is not null;
 create index if not exists video_events_video on video_events (video_id, id);
 create index if not exists video_events_user on video_events (user_id, xid, id);
+create index if not exists video_events_recent on video_events (user_id, id desc);
 create index if not exists video_events_created on video_events (created_at);
 
 -- What a user may have and has had this month (UTC). videos_created counts reserved and kept ones; there is no second counter.
@@ -236,3 +242,4 @@ create table if not exists schema_version (
   applied_at timestamptz not null default now()
 );
 insert into schema_version (version) values (1) on conflict do nothing;
+insert into schema_version (version) values (2) on conflict do nothing;

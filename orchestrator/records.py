@@ -77,6 +77,8 @@ class Video:
     spritesheet_key: str | None
     missing_since: datetime | None
     last_polled_at: datetime | None
+    extension_seconds: str | None
+    sdk_tries: int
 
 
 @dataclass(frozen=True, slots=True)

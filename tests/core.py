@@ -161,6 +161,7 @@ def make_video(**changes: Any) -> Video:
         "failures": 0,
         "cost_estimated": Decimal("0.4000"),
         "cost_actual": Decimal(0),
+        "sdk_tries": 1,
         "quota_state": "reserved",
         "quota_period": NOON,
     }

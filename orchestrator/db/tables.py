@@ -103,6 +103,8 @@ videos = Table(
     _text("spritesheet_key"),
     _time("missing_since"),
     _time("last_polled_at"),
+    _text("extension_seconds"),
+    Column("sdk_tries", SmallInteger, nullable=False),
 )
 
 attempts = Table(

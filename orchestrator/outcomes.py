@@ -299,6 +299,19 @@ def first_poll(ctx: Context, provider: Provider) -> float:
     return ctx.settings.poll_min_seconds or provider.profile.poll_min_seconds
 
 
+def asked_too_often(ctx: Context, provider: Provider, error: ProviderBusy) -> None:
+    """One of us is told to ask less: nobody looks at this account for a while."""
+    seconds = min(error.retry_after or 2 * first_poll(ctx, provider), PAUSE_CEILING)
+    with ctx.database.statement() as connection:
+        providers.pause_polls(connection, provider.name, provider.account, seconds=seconds)
+
+
+def may_look(ctx: Context, provider: Provider) -> bool:
+    """Whether the account may be asked anything now."""
+    with ctx.database.statement() as connection:
+        return not providers.polls_paused_for(connection, provider.name, provider.account)
+
+
 def _next_late_look(ctx: Context) -> float:
     return max(60.0, 4 * ctx.settings.reconcile_grace_seconds)
 

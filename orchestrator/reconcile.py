@@ -21,6 +21,7 @@ from orchestrator.db.engine import Connection
 from orchestrator.errors import (
     ContentMissing,
     ProviderAmbiguous,
+    ProviderBusy,
     ProviderError,
     ProviderMisconfigured,
     ProviderRejected,
@@ -45,7 +46,7 @@ _LATE = timedelta(seconds=outcomes.DETACHED_SECONDS)
 def reconcile(ctx: Context, name: str, account: str) -> None:
     """Look for the due attempts of unknown outcome at one account."""
     provider = ctx.catalog.provider(name, account)
-    if provider is None:
+    if provider is None or not outcomes.may_look(ctx, provider):
         return
     with ctx.leases.hold() as token:
         due = _claim(ctx, provider, token)
@@ -61,6 +62,8 @@ def reconcile(ctx: Context, name: str, account: str) -> None:
             earliest = min(attempt.sent_at for _, attempt in due)
             walk = ctx.pool.get(provider).walk(until=earliest - CLOCK_SLACK, max_pages=MAX_PAGES)
         except (ProviderError, Unsupported) as error:
+            if isinstance(error, ProviderBusy):
+                outcomes.asked_too_often(ctx, provider, error)
             _inconclusive(ctx, due, error)
             return
 

@@ -95,7 +95,7 @@ class _Look:
         try:
             self._ask(pairs)
         except ProviderBusy as error:
-            self._slow_down(error)
+            outcomes.asked_too_often(self.ctx, self.provider, error)
         except (ProviderError, Unsupported) as error:
             log.warning("poll_failed", provider=self.provider.name, reason=error.code)
         seen = {item.id for item in self.running} | {item.id for item in self.generated}
@@ -184,13 +184,6 @@ class _Look:
             observed=durations.get(kind_of_work(video), ()),
             hint=found.poll_after,
         )
-
-    def _slow_down(self, error: ProviderBusy) -> None:
-        wait = error.retry_after or 2 * outcomes.first_poll(self.ctx, self.provider)
-        with self.ctx.database.statement() as connection:
-            providers.pause_polls(
-                connection, self.provider.name, self.provider.account, seconds=min(wait, 300.0)
-            )
 
     def _record(self) -> None:
         with self.ctx.database.transaction() as connection:

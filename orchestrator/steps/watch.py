@@ -11,7 +11,7 @@ from orchestrator import changes, outcomes
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import attempts, transitions
-from orchestrator.errors import ProviderError, ProviderMissing
+from orchestrator.errors import ProviderBusy, ProviderError, ProviderMissing
 from orchestrator.lifecycle import AttemptState
 from orchestrator.policies import poll_delay
 from orchestrator.providers import ProviderVideo
@@ -27,7 +27,7 @@ _NOTHING = Decimal(0)
 def watch(ctx: Context, name: str, account: str) -> None:
     """Look at the due detached attempts of one account."""
     provider = ctx.catalog.provider(name, account)
-    if provider is None:
+    if provider is None or not outcomes.may_look(ctx, provider):
         return
     with ctx.leases.hold() as token:
         with ctx.database.transaction() as connection:
@@ -60,6 +60,8 @@ def _look(ctx: Context, provider: Provider, video: Video, attempt: Attempt) -> N
     except ProviderMissing:
         _missing(ctx, provider, video, attempt)
     except ProviderError as error:
+        if isinstance(error, ProviderBusy):
+            outcomes.asked_too_often(ctx, provider, error)
         log.warning("watch_failed", video_id=video.id, attempt=attempt.n, reason=error.code)
         _again(ctx, provider, attempt, {})
     else:

@@ -9,8 +9,9 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator import endings
+from orchestrator import endings, pauses
 from orchestrator.errors import (
+    ProviderAmbiguous,
     ProviderBusy,
     ProviderMisconfigured,
     ProviderMissing,
@@ -394,6 +395,40 @@ def test_429_of_the_list_slows_down_the_account_too(rig: Rig) -> None:
     assert 0 == rig.upstream.count("retrieve")
     assert state is not None
     assert state.polls_paused_until is not None
+
+
+@pytest.mark.parametrize("look", [Rig.reconcile, Rig.watch])
+def test_429_to_one_kind_of_look_holds_back_the_others(
+    rig: Rig, look: Callable[[Rig], None]
+) -> None:
+    """Looks for unknown and detached attempts are slowed down by it, and slow down the polls."""
+    rig.upstream.script("create", ProviderAmbiguous())
+    rig.submitted("unknown")
+    endings.cancel(rig.ctx, ANN, rig.submitted("detached").id)
+    video = rig.submitted("running")
+    for operation in ("walk", "retrieve"):
+        rig.upstream.script(operation, ProviderBusy(http_status=429, retry_after=500))
+    rig.pass_time(60)
+    look(rig)
+    asked = len(rig.upstream.calls)
+
+    rig.reconcile()
+    rig.watch()
+    rig.look(video)
+
+    assert asked == len(rig.upstream.calls)
+    assert wait(rig, video) > 200
+
+
+def test_running_videos_are_seen_while_nothing_is_submitted(rig: Rig) -> None:
+    """An operator's pause stops creates, not looks."""
+    video = rig.submitted()
+    pauses.pause(rig.ctx, "default", reason="Invoice.")
+    rig.upstream.becomes("up_1", "completed")
+
+    rig.look(video)
+
+    assert "store" == rig.video(video).step
 
 
 def test_broken_list_leaves_single_looks(rig: Rig) -> None:

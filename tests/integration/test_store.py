@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -302,8 +303,8 @@ def test_cancel_racing_the_store_leaves_one_winner(rig: Rig) -> None:
 
     calls: list[Callable[[], object]] = []
     for video in videos:
-        calls.append(lambda name=video.id: store.store(rig.ctx, name))
-        calls.append(lambda name=video.id: endings.cancel(rig.ctx, ANN, name))
+        calls.append(partial(store.store, rig.ctx, video.id))
+        calls.append(partial(endings.cancel, rig.ctx, ANN, video.id))
     outcomes = race(*calls)
 
     ends = [rig.video(video) for video in videos]

@@ -108,7 +108,7 @@ def test_match_serves_open_attempts_before_abandoned_ones() -> None:
         {"prompt": "another kite"},
     ],
 )
-def test_match_refuses_video_that_shows_something_else(shown: dict[str, str]) -> None:
+def test_match_refuses_video_that_shows_something_else(shown: dict[str, Any]) -> None:
     """A field that the list echoes must be what was asked for."""
     assert {} == pairs([make_open("mine")], [make_found("theirs", **shown)])
 
@@ -116,8 +116,9 @@ def test_match_refuses_video_that_shows_something_else(shown: dict[str, str]) ->
 @pytest.mark.parametrize("field", ["model", "seconds", "size", "prompt"])
 def test_match_ignores_field_that_list_does_not_show(field: str) -> None:
     """What is absent, or not echoed as it was sent, disqualifies nobody."""
-    silent = make_found("a", **{field: None})
-    rewritten = make_found("a", **{field: "whatever"})
+    nothing: dict[str, Any] = {field: None}
+    other: dict[str, Any] = {field: "whatever"}
+    silent, rewritten = make_found("a", **nothing), make_found("a", **other)
 
     assert {"mine": "a"} == pairs([make_open("mine")], [silent])
     assert {"mine": "a"} == pairs(

@@ -232,7 +232,7 @@ def _http() -> str:
 
 
 def _commands() -> str:
-    root = click.Context(main, info_name="orchestrator", terminal_width=90)
+    root = click.Context(main, info_name="orchestrator", terminal_width=90, **main.context_settings)
     parts = []
     for title, entries in SECTIONS:
         parts.append(f"## {title}")

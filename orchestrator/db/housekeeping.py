@@ -58,9 +58,9 @@ def forget_keys(connection: Connection, *, days: float, limit: int) -> int:
     """Drop old idempotency keys. Returns how many."""
     return connection.execute(
         text(
-            "delete from idempotency_keys where ctid in (select ctid from idempotency_keys "
-            "where created_at < now() - make_interval(secs => :age) order by created_at limit "
-            ":limit)"
+            "delete from idempotency_keys where ctid = any(array(select ctid from "
+            "idempotency_keys where created_at < now() - make_interval(secs => :age) "
+            "order by created_at limit :limit))"
         ),
         {"age": days * 86_400, "limit": limit},
     ).rowcount

@@ -134,7 +134,9 @@ with recursive t as (
   from t where t.user_id is not null),
 f as (
   select user_id, count(*) as n from (
-    select v.user_id from attempts a join videos v on v.id = a.video_id where a.ended_at is null
+    -- Not a join: for some hundred open attempts that would read all videos there are.
+    select (select v.user_id from videos v where v.id = a.video_id) from attempts a
+      where a.ended_at is null
     union all
     select v.user_id from videos v where v.status = 'queued' and v.admitted_at is not null
       and not exists (select 1 from attempts a where a.video_id = v.id and a.ended_at is null)) o
@@ -237,7 +239,7 @@ def overdue_starts(connection: Connection, *, timeout: float, limit: int) -> lis
     rows = connection.execute(
         text(
             """
-            select id from videos where status = 'queued'
+            select id from videos where status = 'queued' and step = 'submit'
               and created_at < now() - make_interval(secs => :timeout)
               and coalesce(run_at, created_at) < now() - make_interval(secs => :timeout)
               and lease_token is null and hold_reason is null

@@ -20,8 +20,8 @@ def movable(
             select {VIDEO} from videos v where v.provider = :provider and v.account = :account
               and v.status = 'queued' and v.admitted_at is null and v.model = :model and v.kind =
                 'create'
-              and not exists (select 1 from attempts a where a.video_id = v.id
-                and (a.unknown_at is not null or a.ended_at is null))
+              and (select bool_or(a.unknown_at is not null or a.ended_at is null)
+                from attempts a where a.video_id = v.id) is not true
             order by v.rank_at, v.id limit :limit for update of v skip locked
             """
         ),

@@ -162,9 +162,11 @@ def room(connection: Connection, provider: str, account: str, *, ahead: int) -> 
             text(
                 """
                 select case
-                  when exists (select 1 from videos where provider = :provider
+                  -- Ordered as the index is: EXISTS would be sure to meet a waiting video soon, and
+                  -- read the whole table where nobody waits.
+                  when (select true from videos where provider = :provider
                     and account = :account and status = 'queued' and admitted_at is null
-                    and due_at <= now()) then 0
+                    and due_at <= now() order by user_id, rank_at, id limit 1) then 0
                   when exists (select 1 from providers where name = :provider
                     and account = :account and (paused_until > now() or pauses > 0)) then 0
                   else :ahead - (select count(*) from (select 1 from videos

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails, from_json, to_json
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from orchestrator.errors import InvalidRequest
-from orchestrator.submissions import InputFile
+from orchestrator.wishes import InputFile
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -7,7 +7,7 @@ import re
 from flask import request
 
 from orchestrator.errors import InvalidRequest
-from orchestrator.ledger import IdempotencyKey
+from orchestrator.wishes import IdempotencyKey
 
 HEADER = "Idempotency-Key"
 _KEY = re.compile(r"[!-~]{1,255}\Z")

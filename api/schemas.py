@@ -37,7 +37,7 @@ from api.fields import (
 from orchestrator.db.videos import Filters
 from orchestrator.errors import InvalidRequest
 from orchestrator.lifecycle import EventType, Status
-from orchestrator.submissions import InputFile, VideoRequest
+from orchestrator.wishes import InputFile, VideoRequest
 
 _DATA_URL = re.compile(r"data:[\w.+/-]*(?:;[\w.+-]+=[^;,]*)*;base64,", re.ASCII)
 

@@ -20,6 +20,7 @@ from orchestrator.db.engine import Connection
 from orchestrator.db.quotas import Reserved, Wanted
 from orchestrator.errors import Conflict, IdempotencyKeyReused, OrchestratorError, QuotaExceeded
 from orchestrator.records import Video
+from orchestrator.wishes import IdempotencyKey, SdkTry, Wish
 
 # How far the broker may run ahead of the workers. What is more waits in PostgreSQL, where it can be
 # dealt out fairly.
@@ -27,35 +28,14 @@ AHEAD = 500
 
 
 @dataclass(frozen=True, slots=True)
-class IdempotencyKey:
-    """A caller's key, and the route in whose scope it counts."""
-
-    value: str
-    route: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """A checked submission: the columns of its video, `events` among them."""
-
-    row: Mapping[str, Any]
-    cost: Decimal
-    key: IdempotencyKey | None = None
-
-    @property
-    def user_id(self) -> str:
-        """Who asks and pays."""
-        return str(self.row["user_id"])
-
-
-@dataclass(frozen=True, slots=True)
 class Written:
-    """The video of a wish; `replayed` if an earlier one had its key. None: that video was removed
-    since.
+    """The video of a wish; `replayed` if an earlier one had its key, or `sdk_retry` was that of
+    an earlier one. None: that video was removed since.
     """
 
     video: Video | None
     replayed: bool = False
+    sdk_retry: bool = False
 
 
 Outcome = Written | OrchestratorError
@@ -66,6 +46,7 @@ def write(catalog: Catalog, connection: Connection, wishes: Sequence[Wish]) -> l
     committed.
     """
     outcomes, twins = _settled_by_key(connection, wishes)
+    outcomes |= _tried_before(connection, wishes)
     outcomes |= _refused_retries(connection, wishes, outcomes.keys() | twins.keys())
     fresh = [place for place in range(len(wishes)) if place not in outcomes.keys() | twins.keys()]
     grants = _reserve(connection, {place: wishes[place] for place in fresh})
@@ -98,7 +79,7 @@ def _settled_by_key(
     twins: dict[int, int] = {}
     taken: dict[str, int] = {}
     for place, wish in enumerate(wishes):
-        if wish.key is None:
+        if not isinstance(wish.key, IdempotencyKey):
             continue
         before = submissions.claim_key(
             connection,
@@ -118,6 +99,28 @@ def _settled_by_key(
         else:
             outcomes[place] = Written(videos.get(connection, before.video_ids[0]), replayed=True)
     return outcomes, twins
+
+
+def _tried_before(connection: Connection, wishes: Sequence[Wish]) -> dict[int, Outcome]:
+    """Of the wishes without a key, those that the SDK has sent before: their answer was lost.
+
+    A try may also overtake the one before it; the late one then meets the video of the early one.
+    """
+    met: dict[int, Outcome] = {}
+    for place, wish in enumerate(wishes):
+        if not isinstance(wish.key, SdkTry):
+            continue
+        video = submissions.absorb_try(
+            connection,
+            user_id=wish.user_id,
+            api_key_id=wish.row["api_key_id"],
+            fingerprint=wish.row["fingerprint"],
+            bit=wish.key.bit,
+            window=wish.key.window,
+        )
+        if video is not None:
+            met[place] = Written(video, replayed=True, sdk_retry=True)
+    return met
 
 
 def _refused_retries(
@@ -143,7 +146,7 @@ def _refused_retries(
 
 def _free_key(connection: Connection, wish: Wish) -> None:
     """A refused request leaves its key to the next try."""
-    if wish.key is not None:
+    if isinstance(wish.key, IdempotencyKey):
         submissions.free_key(
             connection, user_id=wish.user_id, route=wish.key.route, key=wish.key.value
         )
@@ -195,7 +198,12 @@ def _refusal(connection: Connection, wish: Wish) -> QuotaExceeded:
 
 
 def _row(wish: Wish, reserved: Reserved) -> dict[str, Any]:
-    return {**wish.row, "quota_period": reserved.period_started_at, "admit": False}
+    return {
+        **wish.row,
+        "quota_period": reserved.period_started_at,
+        "sdk_tries": wish.key.bit if isinstance(wish.key, SdkTry) else 1,
+        "admit": False,
+    }
 
 
 def _admit(

@@ -1,68 +1,37 @@
-"""Asking for videos: create, remix, retry. Quota, video, first events and idempotency key are one
-transaction.
+"""Asking for videos: create, remix, edit, extend, retry. Quota, video, first events and idempotency
+key are one transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
-from hashlib import sha256
-from typing import Any
+from dataclasses import dataclass
 
 from orchestrator import changes
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import videos
-from orchestrator.errors import Conflict, Gone, InvalidRequest, NotFound
+from orchestrator.errors import Conflict, Gone, NotFound, Unsupported
 from orchestrator.fingerprints import fingerprint
-from orchestrator.ids import is_video_id, new_video_id
-from orchestrator.ledger import IdempotencyKey, Wish, write
+from orchestrator.ids import is_video_id
+from orchestrator.ledger import write
 from orchestrator.lifecycle import EventType, Kind, Status
-from orchestrator.media import sniff
 from orchestrator.records import Caller, Video
-
-DEFAULT_MODEL = "sora-2"
-MAX_INPUT_BYTES = 20 * 1024 * 1024
-_INPUT_TYPES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
-
-
-@dataclass(frozen=True, slots=True)
-class InputFile:
-    """A reference image as it was sent."""
-
-    data: bytes = field(repr=False)
-    filename: str = "input_reference"
-
-
-@dataclass(frozen=True, slots=True)
-class VideoRequest:
-    """What a caller asks for; None takes the default of the model."""
-
-    prompt: str
-    model: str | None = None
-    seconds: str | None = None
-    size: str | None = None
-    quality: str | None = None
-    input_reference: InputFile | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    priority: int = 0
-    run_at: datetime | None = None
+from orchestrator.wishes import Key, VideoRequest, Wish, completed, dearest, prepare
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The video that answers a submission; `replayed` if an earlier one with the same
-    key made it.
+    """The video that answers a submission; `replayed` if an earlier one with the same key made
+    it, `sdk_retry` if that was an earlier try of the same SDK call.
     """
 
     video: Video
     replayed: bool = False
+    sdk_retry: bool = False
 
 
 def create(
-    ctx: Context, caller: Caller, request: VideoRequest, *, key: IdempotencyKey | None = None
+    ctx: Context, caller: Caller, request: VideoRequest, *, key: Key | None = None
 ) -> Submitted:
     """Accept one video: when this returns, it is committed and will be driven to its end.
 
@@ -74,82 +43,42 @@ def create(
     return _submit(ctx, prepare(ctx, caller, request, key=key))
 
 
-def prepare(
-    ctx: Context, caller: Caller, request: VideoRequest, *, key: IdempotencyKey | None = None
-) -> Wish:
-    """Check a request and keep its image: everything that need not be in the transaction."""
-    model = request.model or _default_model(ctx)
-    provider = ctx.catalog.route(model)
-    seconds = request.seconds or provider.profile.seconds.default
-    size = request.size or provider.profile.sizes.default(model)
-    ctx.catalog.check(
-        provider,
-        model=model,
-        seconds=seconds,
-        size=size,
-        prompt=request.prompt,
-        has_image=request.input_reference is not None,
-    )
-    image = _keep_image(ctx, request.input_reference)
-    body = {
-        "kind": Kind.CREATE,
-        "model": model,
-        "prompt": request.prompt,
-        "seconds": seconds,
-        "size": size,
-        "quality": request.quality,
-        "metadata": dict(request.metadata),
-        "priority": request.priority,
-        "run_at": request.run_at,
-        "input_sha256": image.get("input_sha256"),
-    }
-    row = {**body, **image, "fingerprint": fingerprint(body)}
-    created = {"model": model, "prompt": request.prompt, "seconds": seconds, "size": size}
-    return _wish(ctx, caller, provider, row, [(EventType.CREATED, created)], key)
-
-
 def remix(
-    ctx: Context, caller: Caller, source_id: str, prompt: str, *, key: IdempotencyKey | None = None
+    ctx: Context, caller: Caller, source_id: str, prompt: str, *, key: Key | None = None
 ) -> Submitted:
     """Ask for a variation of a finished video, at the provider that made it.
 
     Raises:
         NotFound: no such video of this user.
+        Unsupported: its provider offers no such thing.
         Conflict: it is not finished (`not_completed`), or its provider is gone (`provider_gone`).
-        InvalidRequest, Unsupported, QuotaExceeded, IdempotencyKeyReused: as for `create`.
+        InvalidRequest, QuotaExceeded, IdempotencyKeyReused: as for `create`.
     """
-    source = _owned(ctx, caller, source_id)
-    if source.status != Status.COMPLETED:
-        raise Conflict(
-            f"Only a completed video can be remixed; this one is {source.status}.",
-            code="not_completed",
-        )
-    provider = ctx.provider(source.provider, source.account)
-    ctx.catalog.check(
-        provider,
-        model=source.model,
-        seconds=source.seconds,
-        size=source.size,
-        prompt=prompt,
-        kind=Kind.REMIX,
-    )
-    row = _like(source, kind=Kind.REMIX, prompt=prompt)
-    row |= {"remixed_from_video_id": source.id, "quality": source.quality}
-    row["fingerprint"] = fingerprint(row)
-    told = {"source_video_id": source.id, "prompt": prompt}
-    created = {
-        "model": source.model,
-        "prompt": prompt,
-        "seconds": source.seconds,
-        "size": source.size,
-    }
-    events = [(EventType.CREATED, created), (EventType.REMIXED, told)]
-    return _submit(ctx, _wish(ctx, caller, provider, row, events, key))
+    return _submit(ctx, _derived(ctx, caller, Kind.REMIX, source_id, prompt, key=key))
 
 
-def retry(
-    ctx: Context, caller: Caller, video_id: str, *, key: IdempotencyKey | None = None
+def edit(
+    ctx: Context, caller: Caller, source_id: str, prompt: str, *, key: Key | None = None
 ) -> Submitted:
+    """Ask for a changed version of a finished video; raises as `remix` does."""
+    return _submit(ctx, _derived(ctx, caller, Kind.EDIT, source_id, prompt, key=key))
+
+
+def extend(
+    ctx: Context,
+    caller: Caller,
+    source_id: str,
+    prompt: str,
+    seconds: str,
+    *,
+    key: Key | None = None,
+) -> Submitted:
+    """Ask for a finished video with so many more seconds; raises as `remix` does."""
+    wish = _derived(ctx, caller, Kind.EXTENSION, source_id, prompt, added=seconds, key=key)
+    return _submit(ctx, wish)
+
+
+def retry(ctx: Context, caller: Caller, video_id: str, *, key: Key | None = None) -> Submitted:
     """Ask again for a failed or cancelled video: a new one, linked by `retry_of`.
 
     Raises:
@@ -164,34 +93,40 @@ def retry(
             f"Only a failed or cancelled video can be retried; this one is {source.status}.",
             code="not_retryable",
         )
-    remixed = source.kind == Kind.REMIX
+    plain = source.kind == Kind.CREATE
     provider = (
-        ctx.provider(source.provider, source.account)
-        if remixed
-        else ctx.catalog.route(source.model)
+        ctx.catalog.route(source.model) if plain else ctx.provider(source.provider, source.account)
     )
+    rendered = source.extension_seconds or source.seconds
     ctx.catalog.check(
         provider,
         model=source.model,
-        seconds=source.seconds,
+        seconds=rendered,
         size=source.size,
         prompt=source.prompt,
         has_image=source.input_key is not None,
         kind=source.kind,
     )
-    row = _like(source, kind=source.kind, prompt=source.prompt)
-    row |= {name: getattr(source, name) for name in _KEPT_BY_RETRY}
-    row |= {
-        "metadata": dict(source.metadata),
-        "retry_of": source.id,
-        "fingerprint": source.fingerprint,
-    }
-    created = {"model": source.model, "prompt": source.prompt, "retry_of": source.id}
-    events = [(EventType.CREATED, created), (EventType.RETRIED, {"retry_of": source.id})]
-    return _submit(ctx, _wish(ctx, caller, provider, row, events, key))
+    cost = (
+        dearest(ctx, source.model, source.size, rendered)
+        if plain
+        else ctx.catalog.price(provider, source.model, source.size, rendered)
+    )
+    row = {name: getattr(source, name) for name in _KEPT_BY_RETRY}
+    row |= {"metadata": dict(source.metadata), "retry_of": source.id}
+    told = {"model": source.model, "prompt": source.prompt, "retry_of": source.id}
+    events = [(EventType.CREATED, told), (EventType.RETRIED, {"retry_of": source.id})]
+    return _submit(ctx, completed(caller, provider, row, cost, events, key=key))
 
 
 _KEPT_BY_RETRY = (
+    "kind",
+    "prompt",
+    "model",
+    "size",
+    "seconds",
+    "extension_seconds",
+    "fingerprint",
     "quality",
     "priority",
     "remixed_from_video_id",
@@ -201,6 +136,64 @@ _KEPT_BY_RETRY = (
     "input_bytes",
     "input_type",
 )
+
+
+_DONE_TO = {Kind.REMIX: "remixed", Kind.EDIT: "edited", Kind.EXTENSION: "extended"}
+
+
+def _derived(
+    ctx: Context,
+    caller: Caller,
+    kind: Kind,
+    source_id: str,
+    prompt: str,
+    *,
+    added: str | None = None,
+    key: Key | None,
+) -> Wish:
+    """The wish of a video that builds on another one; that decides everything but the prompt and
+    the seconds that are added.
+    """
+    if not ctx.catalog.offers(kind):
+        raise Unsupported(f"No provider here offers the {kind} of a video.")
+    source = _owned(ctx, caller, source_id)
+    provider = ctx.provider(source.provider, source.account)
+    rendered = added or source.seconds
+    _check_derived(ctx, provider, source, kind, prompt, rendered)
+    body = {
+        "kind": kind,
+        "prompt": prompt,
+        "model": source.model,
+        "size": source.size,
+        "seconds": source.seconds if added is None else str(int(source.seconds) + int(added)),
+        "remixed_from_video_id": source.id,
+        "quality": source.quality,
+    }
+    row = {**body, "extension_seconds": added, "fingerprint": fingerprint(body)}
+    cost = ctx.catalog.price(provider, source.model, source.size, rendered)
+    told = {name: body[name] for name in ("model", "prompt", "seconds", "size")}
+    events = [(EventType.CREATED, told)]
+    if kind == Kind.REMIX:
+        events.append((EventType.REMIXED, {"source_video_id": source.id, "prompt": prompt}))
+    return completed(caller, provider, row, cost, events, key=key)
+
+
+def _check_derived(
+    ctx: Context, provider: Provider, source: Video, kind: Kind, prompt: str, seconds: str
+) -> None:
+    ctx.catalog.check(
+        provider,
+        model=source.model,
+        seconds=seconds,
+        size=source.size,
+        prompt=prompt,
+        kind=kind,
+    )
+    if source.status != Status.COMPLETED:
+        raise Conflict(
+            f"Only a completed video can be {_DONE_TO[kind]}; this one is {source.status}.",
+            code="not_completed",
+        )
 
 
 def _submit(ctx: Context, wish: Wish) -> Submitted:
@@ -213,52 +206,7 @@ def _submit(ctx: Context, wish: Wish) -> Submitted:
     if not outcome.replayed:
         changes.published(ctx, [outcome.video])
         changes.ring_submits(ctx, [outcome.video])
-    return Submitted(outcome.video, replayed=outcome.replayed)
-
-
-def _wish(
-    ctx: Context,
-    caller: Caller,
-    provider: Provider,
-    row: Mapping[str, Any],
-    events: Sequence[tuple[EventType, Mapping[str, Any]]],
-    key: IdempotencyKey | None,
-) -> Wish:
-    cost = _dearest(ctx, provider, row)
-    complete = {
-        **{name: value for name, value in row.items() if name != "cost_estimated"},
-        "metadata": row.get("metadata", {}),
-        "priority": row.get("priority", 0),
-        "id": new_video_id(),
-        "user_id": caller.user_id,
-        "api_key_id": caller.api_key_id,
-        "provider": provider.name,
-        "account": provider.account,
-        "cost_estimated": cost,
-        "events": [{"type": kind, "data": data} for kind, data in events],
-    }
-    return Wish(row=complete, cost=Decimal(cost), key=key)
-
-
-def _dearest(ctx: Context, provider: Provider, row: Mapping[str, Any]) -> Decimal:
-    """The price to reserve: a fallback may serve a create in the end, and may cost more."""
-    able = [provider]
-    if row["kind"] == Kind.CREATE:
-        able += ctx.catalog.candidates(row["model"])
-    return max(
-        ctx.catalog.price(candidate, row["model"], row["size"], row["seconds"])
-        for candidate in able
-    )
-
-
-def _like(source: Video, *, kind: str, prompt: str) -> dict[str, Any]:
-    return {
-        "kind": kind,
-        "prompt": prompt,
-        "model": source.model,
-        "size": source.size,
-        "seconds": source.seconds,
-    }
+    return Submitted(outcome.video, outcome.replayed, outcome.sdk_retry)
 
 
 def _owned(ctx: Context, caller: Caller, video_id: str) -> Video:
@@ -270,31 +218,3 @@ def _owned(ctx: Context, caller: Caller, video_id: str) -> Video:
     if video is None or video.user_id != caller.user_id or video.status == Status.DELETED:
         raise NotFound("There is no such video.")
     return video
-
-
-def _default_model(ctx: Context) -> str:
-    return DEFAULT_MODEL if DEFAULT_MODEL in ctx.catalog.models else next(iter(ctx.catalog.models))
-
-
-def _keep_image(ctx: Context, image: InputFile | None) -> dict[str, Any]:
-    """Put the image where the worker finds it: messages carry ids only."""
-    if image is None:
-        return {}
-    if not 1 <= len(image.data) <= MAX_INPUT_BYTES:
-        raise InvalidRequest(
-            f"input_reference must have 1 to {MAX_INPUT_BYTES} bytes.", param="input_reference"
-        )
-    media_type = sniff(image.data[:64])
-    if media_type not in _INPUT_TYPES:
-        raise InvalidRequest(
-            f"input_reference must be one of {', '.join(_INPUT_TYPES)}.", param="input_reference"
-        )
-    digest = sha256(image.data).hexdigest()
-    key = f"inputs/{digest}.{_INPUT_TYPES[media_type]}"
-    ctx.storage.put(key, [image.data], content_type=media_type)
-    return {
-        "input_key": key,
-        "input_sha256": digest,
-        "input_bytes": len(image.data),
-        "input_type": media_type,
-    }

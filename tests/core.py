@@ -27,6 +27,7 @@ from orchestrator.ids import new_video_id
 from orchestrator.lifecycle import ACCEPT
 from orchestrator.limits import Limits
 from orchestrator.records import Attempt, Caller, Quota, Video
+from orchestrator.wishes import VideoRequest
 from tests.factories import NOWHERE, make_context, make_settings
 
 T = TypeVar("T")
@@ -53,11 +54,9 @@ def caller(user_id: str = "ann", role: str = "user") -> Caller:
     return Caller(user_id, role)
 
 
-def make_request(prompt: str = "a red kite", **changes: Any) -> submissions.VideoRequest:
+def make_request(prompt: str = "a red kite", **changes: Any) -> VideoRequest:
     """A request that the sandbox's rules allow: 2 s, 0.20 US dollars."""
-    return submissions.VideoRequest(
-        **{"prompt": prompt, "seconds": "2", "size": "320x240", **changes}
-    )
+    return VideoRequest(**{"prompt": prompt, "seconds": "2", "size": "320x240", **changes})
 
 
 def submit(ctx: Context, user_id: str = "ann", prompt: str = "a red kite", **changes: Any) -> Video:

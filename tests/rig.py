@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import DateTime, text, update
 
-from orchestrator import ledger, reconcile, submissions
+from orchestrator import ledger, reconcile, submissions, wishes
 from orchestrator.catalog import Catalog, Provider, single_provider_catalog
 from orchestrator.context import Context
 from orchestrator.db import attempts, providers, quotas, tables, videos
@@ -19,7 +19,7 @@ from orchestrator.db import events as event_rows
 from orchestrator.invariants import check
 from orchestrator.records import Attempt, Caller, ProviderState, Quota, Video
 from orchestrator.steps import poll, store, submit, watch
-from orchestrator.submissions import VideoRequest
+from orchestrator.wishes import VideoRequest
 from tests.factories import RingRecorder, make_context, make_settings
 from tests.scripted_provider import ScriptedProvider
 
@@ -52,7 +52,7 @@ class Rig:
     def want_many(self, number: int, *, user: str = "ann", **fields: Any) -> list[Video]:
         """Ask for many videos in one transaction."""
         requests = [VideoRequest(prompt=f"kite {n} of {user}", **fields) for n in range(number)]
-        wishes = [submissions.prepare(self.ctx, Caller(user), request) for request in requests]
+        wishes = [wishes.prepare(self.ctx, Caller(user), request) for request in requests]
         with self.ctx.database.transaction() as connection:
             quotas.change(connection, user, {"videos_limit": 10_000})
             written = ledger.write(self.ctx.catalog, connection, wishes)

@@ -97,6 +97,20 @@ class ScriptedProvider:
         )
         return found
 
+    def edit(self, source_id: str, request: CreateRequest) -> ProviderVideo:
+        """See VideoProvider.edit."""
+        self.requests.append(request)
+        return self._answer(
+            "edit", source_id, lambda _, wish: self.accept(wish), source_id, request
+        )
+
+    def extend(self, source_id: str, request: CreateRequest) -> ProviderVideo:
+        """See VideoProvider.extend."""
+        self.requests.append(request)
+        return self._answer(
+            "extend", source_id, lambda _, wish: self.accept(wish), source_id, request
+        )
+
     def retrieve(self, provider_video_id: str) -> ProviderVideo:
         """See VideoProvider.retrieve."""
         found: ProviderVideo = self._answer(

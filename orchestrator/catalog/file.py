@@ -125,6 +125,8 @@ def _changed(preset: Profile, table: Table) -> Profile:
         list_query={**preset.list_query, **table.texts("list_query")},
         echoes=table.subset("echoes", preset.echoes, facts.ECHOABLE),
         remix=table.choice("remix", preset.remix, get_args(facts.Remix)),
+        edits=table.flag("edits", preset.edits),
+        extensions=table.flag("extensions", preset.extensions),
         delete_cancels=table.flag("delete_cancels", preset.delete_cancels),
         input_reference=table.flag("input_reference", preset.input_reference),
         on_unknown=table.choice("on_unknown", preset.on_unknown, get_args(facts.OnUnknown)),

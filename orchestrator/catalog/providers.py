@@ -95,6 +95,10 @@ class Catalog:
             )
         return tuple(self.providers[name] for name in self.models[model].providers)
 
+    def offers(self, kind: str) -> bool:
+        """Whether any provider makes videos of this kind."""
+        return any(_does(provider.profile, kind) for provider in self.providers.values())
+
     def provider(self, name: str, account: str) -> Provider | None:
         """The provider where a video lies; None if that account is configured no longer."""
         found = self.providers.get(name)
@@ -115,7 +119,8 @@ class Catalog:
         has_image: bool = False,
         kind: str = Kind.CREATE,
     ) -> None:
-        """Whether this provider would take the request, as far as can be told from here.
+        """Whether this provider would take the request, as far as can be told from here. The
+        `seconds` of an extension are those that it adds.
 
         Raises:
             InvalidRequest: a value breaks a rule; `param` names the field, the message what is
@@ -123,16 +128,18 @@ class Catalog:
             Unsupported: this provider cannot do such a thing at all.
         """
         profile = provider.profile
+        if not _does(profile, kind):
+            raise Unsupported(f"The provider of {model} offers no {kind} of a video.")
         _check_prompt(prompt)
-        # A remix takes these from its source, whatever is routed or allowed by now.
-        if kind != Kind.REMIX:
+        # What builds on another video takes these from it, whatever is routed or allowed by now.
+        if kind == Kind.CREATE:
             self._check_shape(provider, model, seconds, size)
+        if kind == Kind.EXTENSION:
+            _check_seconds(profile, seconds)
         if has_image and not profile.input_reference:
             raise Unsupported(
                 f"The provider of {model} takes no reference image.", param="input_reference"
             )
-        if not _does(profile, kind):
-            raise Unsupported(f"The provider of {model} offers no {kind} of a video.")
 
     def _check_shape(self, provider: Provider, model: str, seconds: str, size: str) -> None:
         if provider not in self.candidates(model):
@@ -140,8 +147,7 @@ class Catalog:
                 f"model {model} is not served by provider {provider.name}.", param="model"
             )
         rules = provider.profile
-        if not rules.seconds.permits(seconds):
-            raise InvalidRequest(f"seconds must be {rules.seconds}.", param="seconds")
+        _check_seconds(rules, seconds)
         if not rules.sizes.permits(size, model):
             raise InvalidRequest(f"size must be {rules.sizes.describe(model)}.", param="size")
 
@@ -187,6 +193,11 @@ def account_of(profile: Profile, base_url: str) -> str:
     if profile.name == "sandbox":
         return "sandbox"
     return sha256(base_url.rstrip("/").encode()).hexdigest()[:12]
+
+
+def _check_seconds(profile: Profile, seconds: str) -> None:
+    if not profile.seconds.permits(seconds):
+        raise InvalidRequest(f"seconds must be {profile.seconds}.", param="seconds")
 
 
 def _check_prompt(prompt: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from orchestrator.db import outbox
 from orchestrator.db.rows import VIDEO, to_videos, video_query
 from orchestrator.records import Video
 
@@ -40,6 +41,8 @@ _GIVEN = {
     "input_sha256": "text",
     "input_bytes": "bigint",
     "input_type": "text",
+    "extension_seconds": "text",
+    "sdk_tries": "smallint",
 }
 _NAMES = ", ".join(_GIVEN)
 _TYPES = ", ".join(f"{name} {kind}" for name, kind in _GIVEN.items())
@@ -57,7 +60,9 @@ v as (
 told as (
   insert into video_events (video_id, event_type, event_data, seq, user_id)
   select g.id, e.value ->> 'type', e.value -> 'data', e.place, g.user_id
-  from given g, jsonb_array_elements(g.events) with ordinality e(value, place))
+  from given g, jsonb_array_elements(g.events) with ordinality e(value, place)
+  returning *),
+{outbox.queued()}
 select {VIDEO} from v
 """
 
@@ -137,6 +142,54 @@ def free_key(connection: Connection, *, user_id: str, route: str, key: str) -> N
         ),
         {"user_id": user_id, "route": route, "key": key},
     )
+
+
+def absorb_try(
+    connection: Connection,
+    *,
+    user_id: str,
+    api_key_id: str | None,
+    fingerprint: str,
+    bit: int,
+    window: float,
+) -> Video | None:
+    """The video that another try of the same SDK call has made, marked as the answer to this one
+    too; None if there is none.
+
+    Equal requests take turns from here to the end of their transactions, so that a retry sees what
+    the request before it does. A video that its client has looked at was answered for, and each
+    try is met once: it takes two creates to absorb two first retries.
+
+    Args:
+        bit: of `sdk_tries`, that of this try.
+        window: seconds before now in which the video was made.
+    """
+    connection.execute(
+        text("select pg_advisory_xact_lock(hashtextextended(:user_id || ' ' || :fingerprint, 0))"),
+        {"user_id": user_id, "fingerprint": fingerprint},
+    )
+    row = connection.execute(
+        video_query(
+            f"""
+            update videos v set sdk_tries = sdk_tries | :bit where id = (
+              select id from videos where user_id = :user_id and fingerprint = :fingerprint
+                and created_at > now() - make_interval(secs => :window)
+                and first_fetched_at is null and status <> 'deleted'
+                and api_key_id is not distinct from cast(:api_key_id as text)
+                and sdk_tries & :bit = 0
+              order by created_at, id limit 1 for update)
+            returning {VIDEO}
+            """
+        ),
+        {
+            "user_id": user_id,
+            "api_key_id": api_key_id,
+            "fingerprint": fingerprint,
+            "bit": bit,
+            "window": window,
+        },
+    ).one_or_none()
+    return None if row is None else Video(*row)
 
 
 def live_retry(connection: Connection, video_id: str) -> bool:

@@ -63,6 +63,16 @@ class OpenAIVideos:
         submission = requests.remix(self._provider, source_id, request)
         return self._submit(submission, refusals.remix_refusal)
 
+    def edit(self, source_id: str, request: CreateRequest) -> ProviderVideo:
+        """See `VideoProvider`."""
+        submission = requests.edit(self._provider, source_id, request)
+        return self._submit(submission, refusals.remix_refusal)
+
+    def extend(self, source_id: str, request: CreateRequest) -> ProviderVideo:
+        """See `VideoProvider`."""
+        submission = requests.extend(self._provider, source_id, request)
+        return self._submit(submission, refusals.remix_refusal)
+
     def retrieve(self, provider_video_id: str) -> ProviderVideo:
         """See `VideoProvider`."""
         return self._reading(lambda: self._retrieve(provider_video_id))

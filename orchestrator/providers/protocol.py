@@ -123,6 +123,16 @@ class VideoProvider(Protocol):
         """
         ...
 
+    def edit(self, source_id: str, request: CreateRequest) -> ProviderVideo:
+        """Submit a changed version of the provider's video `source_id`; raises as `remix` does."""
+        ...
+
+    def extend(self, source_id: str, request: CreateRequest) -> ProviderVideo:
+        """Submit the provider's video `source_id` with `request.seconds` more of it; what comes
+        back tells the length of both together. Raises as `remix` does.
+        """
+        ...
+
     def retrieve(self, provider_video_id: str) -> ProviderVideo:
         """Ask for one video. A failed one is an answer, even under an HTTP error.
 

@@ -65,7 +65,7 @@ def create_refusal(reply: Reply, now: datetime) -> ProviderError:
 def remix_refusal(reply: Reply, now: datetime) -> ProviderError:
     """As `create_refusal`; but a 404 speaks of the source."""
     if reply.status in {404, 410}:
-        message = "The video to remix is no longer there."
+        message = "The video to build on is no longer there."
         return _error(ProviderRejected, reply, message, code=SOURCE_GONE)
     return create_refusal(reply, now)
 

@@ -52,13 +52,40 @@ def remix(provider: Provider, source_id: str, request: CreateRequest) -> Submiss
     Raises:
         Unsupported: this provider has no remix.
     """
-    fields: dict[str, Any] = {"prompt": request.prompt}
     if provider.profile.remix == "remix":
+        fields = {"prompt": request.prompt}
         return Submission(f"{video_path(source_id)}/remix", fields, None, request.attempt_id)
     if provider.profile.remix == "edits":
-        fields["video"] = {"id": source_id}
-        return Submission("/videos/edits", fields, None, request.attempt_id)
+        return _edit(source_id, request)
     raise Unsupported(f"Provider {provider.name} offers no remix of a video.")
+
+
+def edit(provider: Provider, source_id: str, request: CreateRequest) -> Submission:
+    """A changed version of a video.
+
+    Raises:
+        Unsupported: this provider has no edits.
+    """
+    if not provider.profile.edits:
+        raise Unsupported(f"Provider {provider.name} offers no edit of a video.")
+    return _edit(source_id, request)
+
+
+def extend(provider: Provider, source_id: str, request: CreateRequest) -> Submission:
+    """A continuation of a video; `request.seconds` are those to add.
+
+    Raises:
+        Unsupported: this provider has no extensions.
+    """
+    if not provider.profile.extensions:
+        raise Unsupported(f"Provider {provider.name} offers no extension of a video.")
+    fields = {"prompt": request.prompt, "seconds": request.seconds, "video": {"id": source_id}}
+    return Submission("/videos/extensions", fields, None, request.attempt_id)
+
+
+def _edit(source_id: str, request: CreateRequest) -> Submission:
+    fields = {"prompt": request.prompt, "video": {"id": source_id}}
+    return Submission("/videos/edits", fields, None, request.attempt_id)
 
 
 def video_path(provider_video_id: str) -> str:

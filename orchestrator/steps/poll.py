@@ -287,9 +287,9 @@ class _Look:
 
 def charged(ctx: Context, provider: Provider, video: Video, found: ProviderVideo) -> Decimal:
     """What the provider charges for what it has made, which may differ from what was asked for."""
-    return ctx.catalog.price(
-        provider, video.model, found.size or video.size, found.seconds or video.seconds
-    )
+    # Of an extension the provider tells the length with its source, which was paid for before.
+    seconds = video.extension_seconds or found.seconds or video.seconds
+    return ctx.catalog.price(provider, video.model, found.size or video.size, seconds)
 
 
 def kind_of_work(video: Video) -> str:

@@ -83,20 +83,26 @@ def claim(ctx: Context, video_id: str, token: str) -> tuple[Video, Attempt, Prov
 def call(ctx: Context, provider: Provider, video: Video, attempt: Attempt) -> ProviderVideo:
     """The one call that may cost money."""
     client = ctx.pool.get(provider)
-    source = _source_id(ctx, video) if video.kind == Kind.REMIX else None
+    source = "" if video.kind == Kind.CREATE else _source_id(ctx, video)
     request = CreateRequest(
         attempt_id=attempt.id,
         model=video.model,
         prompt=video.prompt,
-        seconds=video.seconds,
+        seconds=video.extension_seconds or video.seconds,
         size=video.size,
         quality=video.quality,
         input_reference=_image(ctx, video),
     )
     log.info("submitting", video_id=video.id, attempt=attempt.n, provider=provider.name)
-    if source is not None:
-        return client.remix(source, request)
-    return client.create(request)
+    match video.kind:
+        case Kind.REMIX:
+            return client.remix(source, request)
+        case Kind.EDIT:
+            return client.edit(source, request)
+        case Kind.EXTENSION:
+            return client.extend(source, request)
+        case _:
+            return client.create(request)
 
 
 def _lane(video: Video, provider: Provider) -> str | None:
@@ -111,7 +117,7 @@ def _lane(video: Video, provider: Provider) -> str | None:
 
 
 def _source_id(ctx: Context, video: Video) -> str:
-    """The provider's id of the video that is remixed."""
+    """The provider's id of the video that this one builds on."""
     with ctx.database.statement() as connection:
         source = attempts.accepted_of(connection, video.remixed_from_video_id or "")
     if source is None or source.provider_video_id is None:

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator import quotas, submissions
+from orchestrator import quotas
 from orchestrator.errors import Conflict, IdempotencyKeyReused, QuotaExceeded
-from orchestrator.ledger import IdempotencyKey, Written, write
+from orchestrator.ledger import Written, write
+from orchestrator.wishes import IdempotencyKey, prepare
 from tests.core import caller, make_request, opened, quota, race, sql, submit
 from tests.factories import fail
 
@@ -21,7 +22,7 @@ def ctx(database_url, tmp_path):
 def wish(ctx, user_id="ann", prompt="a red kite", key=None, **changes):
     """A checked submission."""
     named = None if key is None else IdempotencyKey(key, "POST /api/videos")
-    return submissions.prepare(ctx, caller(user_id), make_request(prompt, **changes), key=named)
+    return prepare(ctx, caller(user_id), make_request(prompt, **changes), key=named)
 
 
 def write_all(ctx, wishes):

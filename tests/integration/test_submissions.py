@@ -20,8 +20,7 @@ from orchestrator.errors import (
     StorageError,
     Unsupported,
 )
-from orchestrator.ledger import IdempotencyKey
-from orchestrator.submissions import MAX_INPUT_BYTES, InputFile
+from orchestrator.wishes import MAX_INPUT_BYTES, IdempotencyKey, InputFile, VideoRequest
 from tests.core import (
     accept,
     caller,
@@ -104,7 +103,7 @@ def test_create_writes_all_that_was_asked_for(ctx):
 
 def test_create_takes_the_defaults_of_the_model(ctx):
     """Who says only what, gets four seconds of the usual size."""
-    video = submissions.create(ctx, caller(), submissions.VideoRequest("a kite")).video
+    video = submissions.create(ctx, caller(), VideoRequest("a kite")).video
 
     assert ("sora-2", "4", "720x1280") == (video.model, video.seconds, video.size)
 
@@ -290,8 +289,8 @@ def test_same_key_with_another_request_is_refused(ctx, changes):
 
 def test_defaults_may_be_said_or_left_out_under_one_key(ctx):
     """The fingerprint is taken of the completed request."""
-    bare = submissions.VideoRequest("a kite")
-    full = submissions.VideoRequest("a kite", model="sora-2", seconds="4", size="720x1280")
+    bare = VideoRequest("a kite")
+    full = VideoRequest("a kite", model="sora-2", seconds="4", size="720x1280")
 
     first = submissions.create(ctx, caller(), bare, key=KEY)
     second = submissions.create(ctx, caller(), full, key=KEY)

@@ -22,7 +22,7 @@ from orchestrator.errors import (
 from orchestrator.providers import CreateRequest, ProviderVideo
 from orchestrator.records import Caller
 from orchestrator.steps import submit
-from orchestrator.submissions import InputFile
+from orchestrator.wishes import InputFile
 from tests.factories import make_image
 from tests.rig import GRACE, Rig, make_catalog
 from tests.scripted_provider import accepts_then_breaks

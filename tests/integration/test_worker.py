@@ -19,7 +19,8 @@ from orchestrator.invariants import check
 from orchestrator.records import Attempt, Caller, Video
 from orchestrator.sandbox.server import RunningSandbox, running_sandbox
 from orchestrator.settings import load
-from orchestrator.submissions import VideoRequest, create, remix
+from orchestrator.submissions import create, remix
+from orchestrator.wishes import VideoRequest
 from workers import process, scheduler, tasks
 
 ANN = Caller("ann")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -97,8 +98,9 @@ class Authenticator:
     soon.
     """
 
-    def __init__(self, ctx: Context):
+    def __init__(self, ctx: Context, *, monotonic: Callable[[], float] = time.monotonic):
         self._ctx = ctx
+        self._monotonic = monotonic
         self._known: dict[str, tuple[float, Caller]] = {}
         self._lock = Lock()
 
@@ -109,7 +111,7 @@ class Authenticator:
             Unauthenticated: the token is no key, or one that was revoked or has expired.
         """
         hashed = _hash(token)
-        now = time.monotonic()
+        now = self._monotonic()
         with self._lock:
             until, caller = self._known.get(hashed, (0.0, None))
         if caller is not None and until > now:

@@ -158,7 +158,8 @@ def snooze(
             "due_at = now() + make_interval(secs => :due_in), failures = failures + :failed, "
             "missing_since = case when :missing then coalesce(missing_since, now()) else "
             "missing_since end "
-            "where id = any(:ids) and lease_token = :token"
+            "where id in (select id from videos where id = any(:ids) and lease_token = :token "
+            "order by id for update)"
         ),
         {
             "ids": list(video_ids),

@@ -254,11 +254,13 @@ def overdue_starts(connection: Connection, *, timeout: float, limit: int) -> lis
 def renew(connection: Connection, tokens: Sequence[str], *, seconds: float) -> int:
     """Prolong every lease that carries one of these tokens. Returns how many rows still did."""
     renewed = 0
-    for table in ("videos", "attempts"):
+    for table, key in (("videos", "id"), ("attempts", "video_id, n")):
         renewed += connection.execute(
             text(
+                # In the order in which everybody locks many rows, so that nobody waits crosswise.
                 f"update {table} set lease_until = now() + make_interval(secs => :seconds) "
-                "where lease_token = any(:tokens)"
+                f"where ({key}) in (select {key} from {table} where lease_token = any(:tokens) "
+                f"order by {key} for update)"
             ),
             {"tokens": list(tokens), "seconds": seconds},
         ).rowcount

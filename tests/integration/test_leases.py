@@ -1,0 +1,200 @@
+"""Leases measure the process: held while it lives, over soon after it died."""
+
+import time
+from dataclasses import replace
+from threading import Event, Thread
+
+import pytest
+
+from orchestrator.db import attempts, polling, queue, videos
+from orchestrator.db.engine import Database
+from orchestrator.leases import Leases
+from tests.core import opened, sql, submit
+
+
+@pytest.fixture
+def ctx(database_url, tmp_path):
+    """A context whose leases last 30 seconds."""
+    with opened(database_url, tmp_path, lease_seconds=30) as ctx:
+        yield ctx
+
+
+def claim(ctx, video_id, token):
+    """Take a video's submit step with this token, and write its attempt."""
+    with ctx.database.transaction() as connection:
+        video = attempts.claim_submit(connection, video_id, token=token, lease=30)
+        if video is not None:
+            attempts.open_attempt(connection, video, lane=None, token=token, lease=30)
+        return video
+
+
+def age(ctx):
+    """Let all leases be nearly over."""
+    sql(ctx, "update videos set lease_until = now() + interval '1 s' where lease_token is not null")
+    sql(ctx, "update attempts set lease_until = now() + interval '1 s'")
+
+
+def left(ctx, video_id):
+    """Seconds left on the leases of a video and its attempt, rounded."""
+    rows = sql(
+        ctx,
+        "select round(extract(epoch from v.lease_until - now())), "
+        "round(extract(epoch from a.lease_until - now())) "
+        "from videos v join attempts a on a.video_id = v.id where v.id = :id",
+        id=video_id,
+    )
+    return tuple(int(seconds) for seconds in rows[0])
+
+
+def test_tokens_differ(ctx):
+    """Two steps of one process are two holders."""
+    with ctx.leases.hold() as one, ctx.leases.hold() as other:
+        assert one != other
+
+
+def test_renewal_prolongs_what_is_held(ctx):
+    """The video's lease and its attempt's, and those of no other holder."""
+    mine, others = submit(ctx), submit(ctx)
+    with ctx.leases.hold() as token:
+        claim(ctx, mine.id, token)
+        claim(ctx, others.id, "somebody else")
+        age(ctx)
+
+        ctx.leases.renew()
+
+        assert (30, 30) == left(ctx, mine.id)
+        assert (1, 1) == left(ctx, others.id)
+
+
+def test_lease_runs_out_when_its_block_has_ended(ctx):
+    """What was not recorded is taken over by somebody else soon."""
+    video = submit(ctx)
+    with ctx.leases.hold() as token:
+        claim(ctx, video.id, token)
+    age(ctx)
+
+    ctx.leases.renew()
+
+    assert (1, 1) == left(ctx, video.id)
+
+
+def test_lease_runs_out_when_its_block_has_failed(ctx):
+    """An accident lets go as well."""
+
+    def fail():
+        with ctx.leases.hold() as token:
+            claim(ctx, video.id, token)
+            raise RuntimeError
+
+    video = submit(ctx)
+    with pytest.raises(RuntimeError):
+        fail()
+    age(ctx)
+
+    ctx.leases.renew()
+
+    assert (1, 1) == left(ctx, video.id)
+
+
+def test_beat_renews_by_itself(ctx):
+    """Nobody has to think of it: a lease outlives its own duration while it is held."""
+    renewed = Event()
+
+    class Watched(Leases):
+        def renew(self):
+            super().renew()
+            renewed.set()
+
+    leases = Watched(ctx.database, 0.3)
+    with leases.hold() as token:
+        video = submit(ctx)
+        claim(ctx, video.id, token)
+        age(ctx)
+
+        assert renewed.wait(10)
+        renewed.clear()
+        assert renewed.wait(10)
+
+        (seconds, _) = left(ctx, video.id)
+        assert 0 == seconds
+    leases.close()
+
+
+def test_held_step_is_taken_by_nobody_else(ctx):
+    """A second message about the same video finds nothing to do."""
+    video = submit(ctx)
+
+    assert claim(ctx, video.id, "one") is not None
+    assert claim(ctx, video.id, "other") is None
+
+
+def test_renewal_that_finds_no_database_is_no_accident(ctx):
+    """The next beat comes before the leases run out."""
+    away = Leases(Database("postgresql://postgres@127.0.0.1:1/x"), 30)
+    with away.hold():
+        away.renew()
+    away.close()
+
+
+def test_renewal_without_leases_asks_nobody():
+    """An idle process costs the database nothing."""
+    Leases(Database("postgresql://postgres@127.0.0.1:1/x"), 30).renew()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda c, ids: queue.renew(c, ["token"], seconds=30),
+        lambda c, ids: polling.snooze(c, ids, token="token", due_in=5),
+    ],
+    ids=["renew", "snooze"],
+)
+def test_writers_of_many_rows_do_not_wait_crosswise(ctx, write):
+    """Rows are locked in the order of their ids, wherever they lie in the table."""
+    ids = sorted(submit(ctx).id for _ in range(2))
+    for video_id in reversed(ids):
+        claim(ctx, video_id, "token")
+
+    def written():
+        with ctx.database.transaction() as connection:
+            write(connection, ids)
+
+    writer = Thread(target=written)
+    with ctx.database.transaction() as connection:
+        videos.lock(connection, ids[0])
+        writer.start()
+        wait_for_a_waiter(ctx)
+
+        assert videos.lock(connection, ids[1]) is not None
+
+    writer.join(30)
+    assert not writer.is_alive()
+
+
+def wait_for_a_waiter(ctx):
+    """Until some connection waits for a row."""
+    deadline = time.monotonic() + 10
+    query = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+    while sql(ctx, query)[0][0] == 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def test_closed_leases_stop_their_thread(ctx):
+    """No thread outlives the process's work."""
+    leases = Leases(ctx.database, 30)
+    with leases.hold():
+        thread = leases._thread
+    leases.close()
+
+    assert thread is not None
+    assert not thread.is_alive()
+
+
+def test_context_closes_its_leases(ctx):
+    """Whoever closes the context has nothing else to stop."""
+    other = replace(ctx, leases=Leases(ctx.database, 30))
+    with other.leases.hold():
+        thread = other.leases._thread
+    other.close()
+
+    assert not thread.is_alive()

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from orchestrator.catalog.providers import MAX_PROMPT
+from orchestrator.receivers import LONGEST_URL
 
 METADATA_ENTRIES = 64
 METADATA_BYTES = 16 * 1024
@@ -100,6 +101,9 @@ Prompt = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PROMPT)]
 UserId = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(storable)]
 ShortText = Annotated[
     str, StringConstraints(min_length=1, max_length=200), AfterValidator(storable)
+]
+WebhookUrl = Annotated[
+    str, StringConstraints(min_length=1, max_length=LONGEST_URL), AfterValidator(storable)
 ]
 EventId = Annotated[int, Field(ge=0, le=_MAX_BIGINT)]
 ProviderVideoId = Annotated[

@@ -30,6 +30,7 @@ from api.fields import (
     Seconds,
     ShortText,
     UserId,
+    WebhookUrl,
     soon,
     split,
     storable,
@@ -93,6 +94,9 @@ class CreateVideo(Body):
     run_at: Annotated[Moment, AfterValidator(soon)] | None = Field(
         None, description="Not before this time."
     )
+    webhook_url: WebhookUrl | None = Field(
+        None, description="An https address that is told how it ends."
+    )
 
     def request(self, image: InputFile | None = None) -> VideoRequest:
         """The same for the use case. Raises InvalidRequest for an image that cannot be read."""
@@ -108,6 +112,7 @@ class CreateVideo(Body):
             metadata=self.metadata or {},
             priority=self.priority,
             run_at=self.run_at,
+            webhook_url=self.webhook_url,
         )
 
 

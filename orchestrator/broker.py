@@ -24,7 +24,7 @@ from kombu.exceptions import KombuError
 
 log = structlog.get_logger(__name__)
 
-QUEUES = ("dispatch", "create", "remix", "poll", "store")
+QUEUES = ("dispatch", "create", "remix", "poll", "store", "deliver")
 KEY_PREFIX = "vq:"
 _NO_RETRY = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 _BREAKER_SECONDS = 1.0

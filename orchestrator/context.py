@@ -17,6 +17,7 @@ from orchestrator.errors import Conflict
 from orchestrator.leases import Leases
 from orchestrator.limits import Limits
 from orchestrator.providers import VideoProvider, open_provider
+from orchestrator.sender import Sender
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage, open_storage
 
@@ -56,6 +57,7 @@ class Context:
     storage: Storage
     leases: Leases
     pool: ProviderPool
+    sender: Sender = field(default_factory=Sender)
     dice: Callable[[], float] = field(default=random.random)
 
     @property

@@ -16,7 +16,7 @@ from orchestrator import changes, fallbacks, outcomes
 from orchestrator.broker import Ring, polls, submits
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
-from orchestrator.db import attempts, providers, queue
+from orchestrator.db import attempts, deliveries, providers, queue
 from orchestrator.db.engine import Connection
 from orchestrator.db.queue import Due, DueAttempt
 from orchestrator.ledger import AHEAD
@@ -55,7 +55,14 @@ def sweep(ctx: Context) -> Swept:
         due = queue.ring_due(connection, again=again, limit=BATCH)
     with ctx.database.transaction() as connection:
         looks = queue.ring_due_attempts(connection, again=again, limit=BATCH)
-    rings = [*submits((d.id, d.kind) for d in admitted), *_rings(ctx, due), *_look_rings(looks)]
+    with ctx.database.transaction() as connection:
+        targets = deliveries.ring_due(connection, again=again, limit=BATCH)
+    rings = [
+        *submits((d.id, d.kind) for d in admitted),
+        *_rings(ctx, due),
+        *_look_rings(looks),
+        *(Ring("deliver", (target,), "deliver") for target in targets),
+    ]
     ctx.broker.ring(rings)
     return Swept(len(admitted), len(rings), rescued, _expire(ctx))
 

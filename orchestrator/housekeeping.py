@@ -4,33 +4,47 @@ harmless.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from orchestrator import changes
 from orchestrator.context import Context
+from orchestrator.db import deliveries, receipts, transitions
 from orchestrator.db import housekeeping as rows
-from orchestrator.db import transitions
+from orchestrator.db.engine import Connection
 from orchestrator.db.transitions import After
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import StorageError
 from orchestrator.lifecycle import EventType
 from orchestrator.records import Video
 
 log = structlog.get_logger(__name__)
 
 BATCH = 200
+LISTED = 1000
 KEY_DAYS = 7.0
+RECEIPT_DAYS = 7.0
+DELIVERY_DAYS = 30.0
 ORPHAN_AGE = timedelta(days=1)
 
 
-def tidy(ctx: Context) -> dict[str, int]:
-    """One round of everything; returns how many of each went."""
+def tidy(ctx: Context, places: dict[str, str] | None = None) -> dict[str, int]:
+    """One round of everything; returns how many of each went.
+
+    Args:
+        places: where the last round stopped in each folder of the storage; this one goes on there
+            and notes where it stopped. Without it, a round begins at the beginning.
+    """
+    places = {} if places is None else places
     return {
         "contents": _purge(ctx),
-        "orphans": _sweep_orphans(ctx),
-        "inputs": _sweep_inputs(ctx),
+        "orphans": _sweep_orphans(ctx, places, "videos/", rows.content_in_use),
+        "inputs": _sweep_orphans(ctx, places, "inputs/", rows.inputs_in_use),
         "keys": _forget_keys(ctx),
         "events": _prune_events(ctx),
+        "deliveries": _prune_deliveries(ctx),
+        "receipts": _forget_receipts(ctx),
     }
 
 
@@ -42,52 +56,58 @@ def _purge(ctx: Context) -> int:
         due = rows.expired_content(
             connection, deleted_days=ctx.settings.deleted_retention_days, limit=BATCH
         )
-    for video in due:
-        _purge_one(ctx, video)
-    return len(due)
+    return sum(_purge_one(ctx, video) for video in due)
 
 
-def _purge_one(ctx: Context, video: Video) -> None:
-    for key in (video.content_key, video.thumbnail_key, video.spritesheet_key):
-        if key is not None:
-            ctx.storage.delete(key)
+def _purge_one(ctx: Context, video: Video) -> bool:
+    """Whether its bytes are gone now: a file that cannot be removed must not keep the others."""
+    try:
+        for key in (video.content_key, video.thumbnail_key, video.spritesheet_key):
+            if key is not None:
+                ctx.storage.delete(key)
+    except StorageError as error:
+        log.warning("content_stays", video_id=video.id, reason=error.message)
+        return False
     with ctx.database.transaction() as connection:
-        transitions.record(
+        purged = transitions.record(
             connection,
             video.id,
             EventType.PURGED,
             guard="v.purged_at is null",
             values={"purged_at": After(0), "file_url": None, "thumbnail_url": None},
         )
-    ctx.cache.invalidate_video(video.id)
+    if purged is not None:
+        changes.published(ctx, [purged])
+    return purged is not None
 
 
-def _sweep_orphans(ctx: Context) -> int:
+def _sweep_orphans(
+    ctx: Context,
+    places: dict[str, str],
+    folder: str,
+    in_use: Callable[[Connection, Sequence[str]], set[str]],
+) -> int:
     """Remove files that no row names: copies that lost a race, or whose recording never
     happened.
     """
     before = datetime.now(UTC) - ORPHAN_AGE
-    keys = [found.key for found in ctx.storage.list("videos/", older_than=before, limit=BATCH * 5)]
+    after = places.get(folder, "")
+    found = ctx.storage.list(folder, older_than=before, after=after, limit=LISTED)
+    keys = [info.key for info in found]
+    # A round that saw only files in use must not look at the same ones again the next time.
+    places[folder] = keys[-1] if len(keys) == LISTED else ""
     with ctx.database.statement() as connection:
-        used = rows.content_in_use(connection, keys)
-    return _delete_all(ctx, [key for key in keys if key not in used])
+        used = in_use(connection, keys)
+    return sum(_delete(ctx, key) for key in keys if key not in used)
 
 
-def _sweep_inputs(ctx: Context) -> int:
-    before = datetime.now(UTC) - ORPHAN_AGE
-    keys = [found.key for found in ctx.storage.list("inputs/", older_than=before, limit=BATCH * 5)]
-    with ctx.database.statement() as connection:
-        used = rows.inputs_in_use(connection, keys)
-    return _delete_all(ctx, [key for key in keys if key not in used])
-
-
-def _delete_all(ctx: Context, keys: list[str]) -> int:
-    for key in keys[:BATCH]:
-        try:
-            ctx.storage.delete(key)
-        except OrchestratorError as error:
-            log.warning("orphan_stays", key=key, reason=error.code)
-    return len(keys[:BATCH])
+def _delete(ctx: Context, key: str) -> bool:
+    try:
+        ctx.storage.delete(key)
+    except StorageError as error:
+        log.warning("orphan_stays", key=key, reason=error.message)
+        return False
+    return True
 
 
 def _forget_keys(ctx: Context) -> int:
@@ -101,3 +121,13 @@ def _prune_events(ctx: Context) -> int:
         return 0
     with ctx.database.statement() as connection:
         return rows.prune_events(connection, days=days, limit=BATCH)
+
+
+def _prune_deliveries(ctx: Context) -> int:
+    with ctx.database.statement() as connection:
+        return deliveries.prune(connection, days=DELIVERY_DAYS, limit=BATCH)
+
+
+def _forget_receipts(ctx: Context) -> int:
+    with ctx.database.statement() as connection:
+        return receipts.forget(connection, days=RECEIPT_DAYS, limit=BATCH)

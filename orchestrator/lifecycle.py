@@ -125,6 +125,23 @@ class EventType(StrEnum):
 AUDIT_EVENTS = frozenset({EventType.DOWNLOADED})
 """Written best-effort and without a number: losing one loses no state."""
 
+ENDING_EVENTS = (EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED, EventType.DELETED)
+"""What the `webhook_url` of a video is told of."""
+
+WEBHOOK_TYPES = tuple(
+    f"video.{name}"
+    for name in (
+        EventType.CREATED,
+        Status.IN_PROGRESS,
+        *ENDING_EVENTS,
+        EventType.THUMBNAIL_READY,
+        EventType.HELD,
+        EventType.CHARGED,
+        EventType.PURGED,
+    )
+)
+"""What an endpoint can be told of."""
+
 LIVE = frozenset({Status.QUEUED, Status.IN_PROGRESS})
 FINISHED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 TERMINAL = FINISHED | {Status.DELETED}

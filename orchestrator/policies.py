@@ -8,6 +8,11 @@ from statistics import median
 from orchestrator.lifecycle import Status
 
 POLL_CEILING = 15.0
+DELIVERY_WAITS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
+"""Seconds from one attempt to deliver a webhook to the next; after as many, it is given up."""
+CIRCUIT_FAILURES = 3
+"""Failures in a row after which a receiver is only tried now and then."""
+_CIRCUIT_CEILING = 300.0
 ENOUGH_DURATIONS = 20
 OBSERVED_DURATIONS = 50
 
@@ -49,6 +54,31 @@ def poll_delay(
     else:
         wait = min(max(minimum, POLL_CEILING), minimum + age / 2)
     return max(hint or 0.0, jittered(wait, dice))
+
+
+def delivery_wait(attempts: int, dice: float, *, asked: float | None = None) -> float | None:
+    """Seconds until a webhook is sent again that was sent `attempts` times; None: never. The
+    receiver may ask for longer.
+    """
+    if attempts > len(DELIVERY_WAITS):
+        return None
+    return max(asked or 0.0, jittered(DELIVERY_WAITS[attempts - 1], dice, spread=0.1))
+
+
+def circuit_wait(failures: int, dice: float) -> float:
+    """Seconds for which a receiver that has failed so often in a row is left alone."""
+    if failures < CIRCUIT_FAILURES:
+        return 0.0
+    return backoff(
+        DELIVERY_WAITS[0], failures - CIRCUIT_FAILURES + 1, dice, ceiling=_CIRCUIT_CEILING
+    )
+
+
+def client_delay(age: float) -> float:
+    """Seconds after which a client may ask again for a video of this age: 5 at first, 15 from two
+    minutes on.
+    """
+    return min(max(5.0, 5.0 + age / 12), 15.0)
 
 
 def cache_ttl(status: str) -> int:

@@ -6,8 +6,8 @@ Times are aware datetimes; money is `Decimal` US dollars.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -199,3 +199,50 @@ class ProviderState:
     unclaimed: int
     duplicates: int
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A row of `webhook_endpoints`. `url` is None for the one whose secrets sign what goes to the
+    addresses of single videos.
+    """
+
+    id: str
+    user_id: str
+    url: str | None
+    events: Sequence[str]
+    description: str | None
+    created_at: datetime
+    updated_at: datetime
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    secret: str = field(repr=False)
+    previous_secret: str | None = field(repr=False)
+    previous_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A row of `deliveries`: one message about one event, to one receiver."""
+
+    id: int
+    message_id: str
+    endpoint_id: str | None
+    url: str | None
+    target: str
+    user_id: str
+    video_id: str | None
+    type: str
+    data: Mapping[str, Any]
+    event_at: datetime
+    state: str
+    attempts: int
+    due_at: datetime | None
+    created_at: datetime
+    last_attempt_at: datetime | None
+    delivered_at: datetime | None
+    status_code: int | None
+    response: str | None
+    error: str | None
+    lease_token: str | None
+    lease_until: datetime | None

@@ -36,6 +36,7 @@ class Settings:
     port: int = 8000
     auth: str = "keys"
     anonymous: bool = False
+    webhook_allow_local: bool = False
     secret_key: str | None = field(default=None, repr=False)
     log_format: str = "pretty"
     log_level: str = "INFO"
@@ -52,6 +53,11 @@ class Settings:
     event_retention_days: float | None = None
     web_threads: int = 32
     web_processes: int = 1
+
+    @property
+    def local_webhooks(self) -> bool:
+        """Whether webhooks may go to this machine: only where that gives nobody a way in."""
+        return self.webhook_allow_local or self.auth == "off"
 
 
 def load(env: Mapping[str, str] | None = None) -> Settings:
@@ -75,6 +81,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         port=read.number("PORT", 8000, int, 0, 65_535),
         auth=read.choice("AUTH", "keys", ("keys", "off")),
         anonymous=read.flag("ANONYMOUS"),
+        webhook_allow_local=read.flag("WEBHOOK_ALLOW_LOCAL"),
         secret_key=read.text("SECRET_KEY", "") or None,
         log_format=read.choice("LOG_FORMAT", "pretty", ("pretty", "json")),
         log_level=read.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),

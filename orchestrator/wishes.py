@@ -12,6 +12,7 @@ from hashlib import sha256
 from time import perf_counter
 from typing import Any
 
+from orchestrator import endpoints
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.errors import InvalidRequest
@@ -49,6 +50,7 @@ class VideoRequest:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 0
     run_at: datetime | None = None
+    webhook_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ def prepare(ctx: Context, caller: Caller, request: VideoRequest, *, key: Key | N
         StorageError: the image cannot be kept.
     """
     shape = shaped(ctx, request)
+    if request.webhook_url is not None:
+        endpoints.check_url(ctx, request.webhook_url, param="webhook_url")
     image = _keep_image(ctx, request.input_reference)
     body = {
         "kind": Kind.CREATE,
@@ -136,6 +140,7 @@ def prepare(ctx: Context, caller: Caller, request: VideoRequest, *, key: Key | N
         "metadata": dict(request.metadata),
         "priority": request.priority,
         "run_at": request.run_at,
+        "webhook_url": request.webhook_url,
         "input_sha256": image.get("input_sha256"),
     }
     row = {**body, **image, "fingerprint": fingerprint(body)}

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import structlog
@@ -16,15 +18,29 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.settings import load
 
 SWEEP_SECONDS = 5.0
+DELIVERING = 16
+"""Threads of one process that wait for receivers of webhooks; the others are for videos."""
 
 log = structlog.get_logger(__name__)
 _stopping = threading.Event()
+_delivering = threading.BoundedSemaphore(DELIVERING)
 
 
 @cache
 def context() -> Context:
     """The context of this process."""
     return build(load(), application="orchestrator worker")
+
+
+@contextmanager
+def delivering() -> Iterator[bool]:
+    """Whether this process may wait for one more receiver. If not, the sweep will ring again."""
+    free = _delivering.acquire(blocking=False)
+    try:
+        yield free
+    finally:
+        if free:
+            _delivering.release()
 
 
 def keep_sweeping() -> None:

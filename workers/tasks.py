@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 
 from celery import Celery
 
-from orchestrator import dispatch, reconcile
+from orchestrator import deliveries, dispatch, reconcile
 from orchestrator.steps import poll, store, submit, watch
-from workers.process import context
+from workers.process import context, delivering
 
 
 def create_video(video_id: str) -> None:
@@ -43,6 +43,13 @@ def watch_account(provider: str, account: str) -> None:
     watch.watch(context(), provider, account)
 
 
+def deliver_webhooks(target: str) -> None:
+    """Tell one receiver what is due to it."""
+    with delivering() as free:
+        if free:
+            deliveries.deliver(context(), target)
+
+
 def sweep() -> None:
     """Look for what is due, expired or forgotten."""
     dispatch.sweep(context())
@@ -55,6 +62,7 @@ TASKS: Mapping[str, Callable[..., None]] = {
     "store": store_video,
     "reconcile": reconcile_account,
     "watch": watch_account,
+    "deliver": deliver_webhooks,
     "dispatch": sweep,
 }
 QUEUE_OF = {"reconcile": "dispatch", "watch": "poll"}

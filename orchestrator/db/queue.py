@@ -254,7 +254,7 @@ def overdue_starts(connection: Connection, *, timeout: float, limit: int) -> lis
 def renew(connection: Connection, tokens: Sequence[str], *, seconds: float) -> int:
     """Prolong every lease that carries one of these tokens. Returns how many rows still did."""
     renewed = 0
-    for table, key in (("videos", "id"), ("attempts", "video_id, n")):
+    for table, key in (("videos", "id"), ("attempts", "video_id, n"), ("deliveries", "id")):
         renewed += connection.execute(
             text(
                 # In the order in which everybody locks many rows, so that nobody waits crosswise.

@@ -210,6 +210,67 @@ providers = Table(
     _required(_time("updated_at")),
 )
 
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    _text("id", primary_key=True),
+    _required(_text("user_id")),
+    _text("url"),
+    Column("events", ARRAY(Text), nullable=False),
+    _text("description"),
+    _required(_time("created_at")),
+    _required(_time("updated_at")),
+    _time("disabled_at"),
+    _text("disabled_reason"),
+    _required(_text("secret")),
+    _text("previous_secret"),
+    _time("previous_until"),
+)
+
+webhook_targets = Table(
+    "webhook_targets",
+    metadata,
+    _text("target", primary_key=True),
+    Column("failures", Integer, nullable=False),
+    _time("failing_since"),
+    _time("blocked_until"),
+    _time("rung_at"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    _required(_text("message_id")),
+    _text("endpoint_id"),
+    _text("url"),
+    _required(_text("target")),
+    _required(_text("user_id")),
+    _text("video_id"),
+    _required(_text("type")),
+    Column("data", JSONB, nullable=False),
+    _required(_time("event_at")),
+    _required(_text("state")),
+    Column("attempts", Integer, nullable=False),
+    _time("due_at"),
+    _required(_time("created_at")),
+    _time("last_attempt_at"),
+    _time("delivered_at"),
+    Column("status_code", Integer),
+    _text("response"),
+    _text("error"),
+    _text("lease_token"),
+    _time("lease_until"),
+)
+
+webhook_receipts = Table(
+    "webhook_receipts",
+    metadata,
+    _text("provider", primary_key=True),
+    _text("message_id", primary_key=True),
+    _required(_time("received_at")),
+)
+
 schema_version = Table(
     "schema_version",
     metadata,

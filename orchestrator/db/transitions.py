@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from orchestrator.db import quotas
+from orchestrator.db import outbox, quotas
 from orchestrator.db.rows import MINE as MINE
 from orchestrator.db.rows import VIDEO, video_query
 from orchestrator.db.tables import videos
@@ -109,7 +109,9 @@ def _statement(guard: str, changes: str) -> Any:
               then jsonb_build_object('from', v.old_status, 'to', v.status) else cast(:data as
               jsonb) end,
             v.seq - :told + t.place, v.user_id
-          from moved v, unnest(cast(:types as text[])) with ordinality t(type, place))
+          from moved v, unnest(cast(:types as text[])) with ordinality t(type, place)
+          returning *),
+        {outbox.queued(videos="moved")}
         select {VIDEO}, v.old_quota_state from moved v
         """
     )
@@ -143,7 +145,9 @@ def record(
             with v as (update videos v set seq = v.seq + 1, updated_at = now() {changes}
                        where v.id = :id and {guard} returning v.*),
             told as (insert into video_events (video_id, event_type, event_data, seq, user_id)
-                     select v.id, :event, cast(:data as jsonb), v.seq, v.user_id from v)
+                     select v.id, :event, cast(:data as jsonb), v.seq, v.user_id from v
+                     returning *),
+            {outbox.queued()}
             select {VIDEO} from v
             """
         ),

@@ -41,6 +41,7 @@ def every_ring() -> list[Ring]:
         *submits((str(kind), kind) for kind in Kind),
         *polls([("v", "default", "a")], chunk=1),
         Ring("store", ("v",), "store"),
+        Ring("deliver", ("we_1",), "deliver"),
         *dispatch._look_rings(looks),
     ]
 

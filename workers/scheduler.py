@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 def run(ctx: Context, stop: threading.Event) -> None:
     """Sweep until `stop` is set."""
     tidy_at = time.monotonic()
+    places: dict[str, str] = {}
     while not stop.is_set():
         began = time.monotonic()
         try:
@@ -34,7 +35,7 @@ def run(ctx: Context, stop: threading.Event) -> None:
                 )
             if began >= tidy_at:
                 tidy_at = began + TIDY_SECONDS
-                housekeeping.tidy(ctx)
+                housekeeping.tidy(ctx, places)
         except OrchestratorError as error:
             log.warning("sweep_failed", reason=error.code)
         except Exception:

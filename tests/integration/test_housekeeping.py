@@ -1,0 +1,234 @@
+"""Housekeeping: what nobody is owed goes, in bounded rounds; everything else stays."""
+
+import os
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from orchestrator import endings, housekeeping, submissions
+from orchestrator.errors import StorageError
+from orchestrator.wishes import IdempotencyKey, InputFile
+from tests.core import caller, make_request, opened, race, row, sql, submit
+from tests.factories import complete, make_image
+
+
+@pytest.fixture
+def ctx(database_url, tmp_path):
+    """A context that keeps deleted bytes for 7 days."""
+    with opened(database_url, tmp_path, deleted_retention_days=7) as ctx:
+        yield ctx
+
+
+@pytest.fixture
+def age(tmp_path):
+    """Lets a stored file be two days old."""
+
+    def change(key):
+        then = (datetime.now(UTC) - timedelta(days=2)).timestamp()
+        os.utime(tmp_path / "storage" / key, (then, then))
+
+    return change
+
+
+def deleted(ctx, days):
+    """A completed video that was deleted so many days ago."""
+    video = complete(ctx, submit(ctx).id)
+    endings.delete(ctx, caller(), video.id)
+    sql(
+        ctx,
+        "update videos set deleted_at = now() - make_interval(days => :days) where id = :id",
+        days=days,
+        id=video.id,
+    )
+    return row(ctx, video.id)
+
+
+def keep(ctx, key):
+    """A file under this key that no row names."""
+    ctx.storage.put(key, [b"bytes"], content_type="video/mp4")
+    return key
+
+
+def lies_there(ctx, key):
+    """Whether there is something under this key."""
+    return ctx.storage.stat(key) is not None
+
+
+def test_bytes_of_deleted_videos_go_after_their_retention(ctx):
+    """Film and thumbnail; the row stays and says when."""
+    old = deleted(ctx, days=8)
+
+    gone = housekeeping.tidy(ctx)
+
+    after = row(ctx, old.id)
+    assert 1 == gone["contents"]
+    assert [False, False] == [lies_there(ctx, k) for k in (old.content_key, old.thumbnail_key)]
+    assert after.purged_at is not None
+    assert (None, None) == (after.file_url, after.thumbnail_url)
+    assert [("purged",)] == sql(
+        ctx,
+        "select event_type from video_events where video_id = :id and seq = :seq",
+        id=old.id,
+        seq=after.seq,
+    )
+
+
+def test_bytes_of_deleted_videos_stay_during_their_retention(ctx):
+    """A deletion can be regretted for a week."""
+    young = deleted(ctx, days=6)
+
+    assert 0 == housekeeping.tidy(ctx)["contents"]
+    assert lies_there(ctx, young.content_key)
+
+
+def test_bytes_of_expired_videos_go(ctx):
+    """The video stays completed; it is told as purged."""
+    over, valid = complete(ctx, submit(ctx).id), complete(ctx, submit(ctx).id)
+    sql(ctx, "update videos set expires_at = now() - interval '1 s' where id = :id", id=over.id)
+    sql(ctx, "update videos set expires_at = now() + interval '1 h' where id = :id", id=valid.id)
+
+    assert 1 == housekeeping.tidy(ctx)["contents"]
+
+    assert ("completed", True) == (
+        row(ctx, over.id).status,
+        row(ctx, over.id).purged_at is not None,
+    )
+    assert [False, True] == [lies_there(ctx, v.content_key) for v in (over, valid)]
+    assert (row(ctx, over.id).seq, None) == (
+        (ctx.cache.get_video(over.id) or {})["seq"],
+        (ctx.cache.get_video(over.id) or {})["file_url"],
+    )
+
+
+def test_second_round_finds_nothing(ctx):
+    """Repeating it is harmless."""
+    old = deleted(ctx, days=8)
+    housekeeping.tidy(ctx)
+    before = row(ctx, old.id)
+
+    assert {0} == set(housekeeping.tidy(ctx).values())
+    assert before == row(ctx, old.id)
+
+
+def test_rounds_at_once_purge_once(ctx):
+    """Several schedulers may run: one event per video."""
+    old = deleted(ctx, days=8)
+
+    race(*[lambda: housekeeping.tidy(ctx) for _ in range(4)])
+
+    assert [(1,)] == sql(ctx, "select count(*) from video_events where event_type = 'purged'")
+    assert row(ctx, old.id).purged_at is not None
+
+
+def test_one_file_that_cannot_be_removed_keeps_no_other(ctx):
+    """The rest of the round goes on, and the row does not claim that the bytes are gone."""
+    stuck, other = deleted(ctx, days=9), deleted(ctx, days=8)
+    storage = ctx.storage
+
+    class Stuck:
+        def delete(self, key):
+            if key == stuck.content_key:
+                raise StorageError("Not permitted.")
+            storage.delete(key)
+
+        def list(self, *arguments, **options):
+            return storage.list(*arguments, **options)
+
+    gone = housekeeping.tidy(replace(ctx, storage=Stuck()))
+
+    assert 1 == gone["contents"]
+    assert row(ctx, stuck.id).purged_at is None
+    assert row(ctx, other.id).purged_at is not None
+    assert 1 == housekeeping.tidy(ctx)["contents"]
+
+
+def test_files_that_no_row_names_go_after_a_day(ctx, age):
+    """Copies that lost a race; a young one may be about to be recorded."""
+    video = complete(ctx, submit(ctx).id)
+    lost = keep(ctx, f"videos/{video.id}/{'ee' * 32}.mp4")
+    strange = keep(ctx, f"videos/video_{'0' * 32}/{'ee' * 32}.mp4")
+    young = keep(ctx, f"videos/{video.id}/{'ff' * 32}.mp4")
+    for key in (lost, strange, video.content_key, video.thumbnail_key):
+        age(key)
+
+    gone = housekeeping.tidy(ctx)
+
+    assert 2 == gone["orphans"]
+    assert [False, False] == [lies_there(ctx, key) for key in (lost, strange)]
+    assert [True] * 3 == [
+        lies_there(ctx, key) for key in (young, video.content_key, video.thumbnail_key)
+    ]
+
+
+def test_images_go_when_no_video_remembers_them(ctx, age):
+    """An image that two videos share stays until both rows are gone."""
+    picture = make_image("PNG")
+    one = submit(ctx, input_reference=InputFile(picture))
+    two = submit(ctx, input_reference=InputFile(picture))
+    lost = keep(ctx, f"inputs/{'ee' * 32}.png")
+    age(lost)
+    age(one.input_key)
+
+    assert 1 == housekeeping.tidy(ctx)["inputs"]
+    sql(ctx, "delete from videos where id = :id", id=one.id)
+    assert 0 == housekeeping.tidy(ctx)["inputs"]
+    sql(ctx, "delete from videos where id = :id", id=two.id)
+    assert 1 == housekeeping.tidy(ctx)["inputs"]
+
+    assert not lies_there(ctx, one.input_key)
+
+
+def test_sweep_comes_to_the_last_file_in_several_rounds(ctx, age, monkeypatch):
+    """Files in use at the front do not hide the lost ones behind them."""
+    monkeypatch.setattr(housekeeping, "LISTED", 2)
+    used = complete(ctx, submit(ctx).id)
+    lost = keep(ctx, f"videos/{used.id}/{'ff' * 32}.mp4")
+    for key in (used.content_key, used.thumbnail_key, lost):
+        age(key)
+    places: dict[str, str] = {}
+
+    swept = [housekeeping.tidy(ctx, places)["orphans"] for _ in range(2)]
+
+    assert [0, 1] == swept
+    assert "" == places["videos/"]
+
+
+def test_old_idempotency_keys_go(ctx):
+    """After a week nobody repeats a request."""
+    for name in ("old", "young"):
+        key = IdempotencyKey(name, "POST /api/videos")
+        submissions.create(ctx, caller(), make_request(), key=key)
+    sql(ctx, "update idempotency_keys set created_at = now() - interval '8 days' where key = 'old'")
+
+    assert 1 == housekeeping.tidy(ctx)["keys"]
+    assert [("young",)] == sql(ctx, "select key from idempotency_keys")
+
+
+@pytest.mark.parametrize(("days", "gone", "left"), [(None, 0, 5), (30.0, 4, 1)])
+def test_old_events_go_when_a_retention_is_set(ctx, days, gone, left):
+    """Only those of videos that are over; without a setting they are kept for ever."""
+    complete(ctx, submit(ctx).id)
+    submit(ctx)
+    sql(ctx, "update video_events set created_at = now() - interval '31 days'")
+    kept = replace(ctx, settings=replace(ctx.settings, event_retention_days=days))
+
+    assert gone == housekeeping.tidy(kept)["events"]
+    assert [(left,)] == sql(ctx, "select count(*) from video_events")
+
+
+def test_rounds_are_bounded(ctx, monkeypatch):
+    """A mountain is removed a batch at a time."""
+    monkeypatch.setattr(housekeeping, "BATCH", 2)
+    for _ in range(3):
+        deleted(ctx, days=8)
+    sql(
+        ctx,
+        "insert into idempotency_keys select 'ann', 'r', n, 'f', 202, '{}', "
+        "now() - interval '8 days' from generate_series(1, 3) n",
+    )
+
+    rounds = [housekeeping.tidy(ctx) for _ in range(3)]
+
+    assert [2, 1, 0] == [found["contents"] for found in rounds]
+    assert [2, 1, 0] == [found["keys"] for found in rounds]

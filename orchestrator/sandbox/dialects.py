@@ -31,6 +31,8 @@ class Dialect:
     # ── creating
     encodings: frozenset[str] = frozenset({"multipart", "json"})
     create_status: int = 200
+    # A reference image in JSON is a text (its URL), not an object that names one.
+    references_are_text: bool = False
     ids: IdStyle = "openai"
     # Where set, any other size is silently replaced by the first of these.
     known_sizes: tuple[str, ...] = ()
@@ -124,6 +126,7 @@ _ROWS = (
     Dialect(
         "bifrost",
         encodings=frozenset({"json"}),
+        references_are_text=True,
         ids="bifrost",
         known_sizes=OPENAI_SIZES,
         progress="fraction",

@@ -52,7 +52,7 @@ class Order:
 def read_order(request: Request, dialect: Dialect) -> Order:
     """The order in a request's body. Raises RefusedError that names the field."""
     fields = _fields(request, dialect)
-    picture = _picture(request, fields)
+    picture = _picture(request, fields, dialect)
     return Order(
         prompt=_prompt(fields),
         model=_text(fields, "model", "sora-2", 200),
@@ -144,7 +144,7 @@ def _size(fields: Mapping[str, Any], dialect: Dialect) -> str:
     return f"{sides[0]}x{sides[1]}"
 
 
-def _picture(request: Request, fields: Mapping[str, Any]) -> bytes | None:
+def _picture(request: Request, fields: Mapping[str, Any], dialect: Dialect) -> bytes | None:
     part = request.files.get("input_reference")
     if part is not None:
         if part.mimetype not in IMAGE_TYPES:
@@ -158,6 +158,10 @@ def _picture(request: Request, fields: Mapping[str, Any]) -> bytes | None:
     reference = fields.get("input_reference")
     if reference is None:
         return None
+    if dialect.references_are_text:
+        if not isinstance(reference, str):
+            raise invalid("input_reference", "'input_reference' must be a string.", "invalid_type")
+        return _referenced({"image_url": reference})
     if not isinstance(reference, dict):
         message = "Invalid type for 'input_reference': expected a file, but got a string instead."
         raise invalid("input_reference", message, "invalid_type")

@@ -45,7 +45,7 @@ class Caller:
         asked = {"prompt": prompt, "model": "sora-2", "seconds": "4", "size": "720x1280", **fields}
         return self.as_json(asked) if self.json else self.as_form(asked)
 
-    def as_json(self, fields: Mapping[str, str]) -> tuple[int, Any]:
+    def as_json(self, fields: Mapping[str, Any]) -> tuple[int, Any]:
         return self.call(
             "POST", "/videos", json.dumps(fields), {"Content-Type": "application/json"}
         )
@@ -219,6 +219,22 @@ def test_size_is_rewritten_when_the_server_knows_better() -> None:
         _, known = caller.create(size="1280x720")
 
     assert (odd["size"], known["size"]) == ("720x1280", "1280x720")
+
+
+@pytest.mark.parametrize(("dialect", "statuses"), [("bifrost", (200, 400)), ("sglang", (400, 200))])
+def test_reference_is_a_text_or_an_object_when_the_server_reads_that(
+    dialect: str, statuses: tuple[int, int]
+) -> None:
+    """Bifrost reads an address, the published protocol an object that holds one."""
+    address = "https://example.test/a.png"
+
+    with imitating(dialect) as caller:
+        as_text, _ = caller.as_json({"prompt": "a cat", "input_reference": address})
+        as_object, _ = caller.as_json(
+            {"prompt": "a cat", "input_reference": {"image_url": address}}
+        )
+
+    assert statuses == (as_text, as_object)
 
 
 def test_ids_differ_between_calls_when_the_server_is_a_litellm_proxy() -> None:

@@ -22,6 +22,8 @@ from api import (
     videos,
 )
 from api.current import EXTENSION
+from api.facade import models as facade_models
+from api.facade import videos as facade_videos
 from orchestrator import context, settings
 from orchestrator.context import Context
 
@@ -31,6 +33,8 @@ BLUEPRINTS = (
     events.blueprint,
     quotas.blueprint,
     models.blueprint,
+    facade_videos.blueprint,
+    facade_models.blueprint,
     keys.blueprint,
     holds.blueprint,
     providers.blueprint,

@@ -230,6 +230,12 @@ class ErrorObject(Answer):
     code: str
 
 
+class OpenAIError(Answer):
+    """An error as the OpenAI API shows one."""
+
+    error: ErrorObject
+
+
 class Problem(BaseModel):
     """An error (RFC 9457). A quota error also has `used`, `limit`, `remaining` and `reset_at`."""
 

@@ -45,8 +45,8 @@ class InvalidFields(InvalidRequest):
         }
 
 
-def json_body(model: type[M]) -> M:
-    """The JSON body of this request.
+def json_body(model: type[M], *, limit: int = JSON_BYTES) -> M:
+    """The JSON body of this request, of at most `limit` bytes.
 
     Raises:
         InvalidRequest: it is no JSON, or breaks a rule of the model.
@@ -55,11 +55,11 @@ def json_body(model: type[M]) -> M:
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("Send JSON, with the header Content-Type: application/json.")
     # A body without announced length is cut at the limit: one byte more tells that from its end.
-    request.max_content_length = JSON_BYTES + 1
+    request.max_content_length = limit + 1
     body = request.get_data(cache=False)
-    if len(body) > JSON_BYTES:
+    if len(body) > limit:
         raise RequestEntityTooLarge
-    return _parsed(model, body)
+    return parsed(model, body)
 
 
 def form_or_json(model: type[M], *, file: str) -> tuple[M, InputFile | None]:
@@ -72,8 +72,7 @@ def form_or_json(model: type[M], *, file: str) -> tuple[M, InputFile | None]:
         if request.mimetype != "application/json":
             raise UnsupportedMediaType("Send application/json or multipart/form-data.")
         return json_body(model), None
-    request.max_content_length = FORM_BYTES
-    request.max_form_parts = _FORM_PARTS
+    expect_form()
     uploads = request.files
     for name in uploads:
         if name != file or len(uploads.getlist(name)) > 1:
@@ -83,17 +82,27 @@ def form_or_json(model: type[M], *, file: str) -> tuple[M, InputFile | None]:
     if image is not None and file in request.form:
         raise InvalidRequest(f"{file} was given more than once.", param=file)
     # One set of rules for both encodings: a form becomes the JSON that says the same.
-    return _parsed(model, to_json(_form_fields())), image
+    return parsed(model, to_json(_form_fields())), image
+
+
+def expect_form() -> None:
+    """Set how much a form may bring, before anybody reads it."""
+    request.max_content_length = FORM_BYTES
+    request.max_form_parts = _FORM_PARTS
 
 
 def query(model: type[M]) -> M:
-    """The query string of this request. A list may be repeated or joined by commas.
+    """The query string of this request. A list may be repeated or joined by commas. A model that
+    is not closed leaves out what it does not know.
 
     Raises:
         InvalidRequest: a parameter is unknown, doubled or breaks its rule.
     """
     given: dict[str, str] = {}
+    closed = model.model_config.get("extra") == "forbid"
     for name, values in request.args.lists():
+        if not closed and name not in model.model_fields:
+            continue
         if len(values) > 1 and _properties(model).get(name, {}).get("type") != "array":
             raise InvalidRequest(f"{name} was given more than once.", param=name)
         given[name] = ",".join(values)
@@ -119,7 +128,12 @@ def _from_text(text: str) -> Any:
         return text
 
 
-def _parsed(model: type[M], body: bytes) -> M:
+def parsed(model: type[M], body: bytes) -> M:
+    """What this JSON says.
+
+    Raises:
+        InvalidRequest: it is no JSON, or breaks a rule of the model.
+    """
     try:
         return cast(M, _adapter(model).validate_json(body))
     except ValidationError as error:

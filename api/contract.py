@@ -32,6 +32,7 @@ class Contract:
     status, answer: of success; without `answer` the body is not JSON but `media`.
     creates: takes an Idempotency-Key.
     form: takes multipart/form-data besides JSON.
+    facade: speaks as the OpenAI API does, in its errors too.
     codes: further statuses that it may answer with.
     """
 
@@ -46,6 +47,7 @@ class Contract:
     status: int = 200
     creates: bool = False
     codes: tuple[int, ...] = ()
+    facade: bool = False
     hidden: bool = False
 
 

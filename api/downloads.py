@@ -21,22 +21,17 @@ from orchestrator.errors import ContentMissing
 blueprint = Blueprint("downloads", __name__, url_prefix="/api/videos/<video_id>")
 
 _SIGNED_FOR = timedelta(minutes=15)
-_MEDIA = ("video/mp4", "video/x-msvideo", "image/webp", "image/jpeg")
+MEDIA = ("video/mp4", "video/x-msvideo", "image/webp", "image/jpeg")
 _CODES = (206, 302, 304, 409, 410, 416)
 
 log = structlog.get_logger(__name__)
 
 
 @blueprint.get("/download")
-@contract("Download a video", query=schemas.Download, media=_MEDIA, codes=_CODES)
+@contract("Download a video", query=schemas.Download, media=MEDIA, codes=_CODES)
 def download(video_id: str) -> Response:
     """Ranges and ETags are honoured; with S3 storage the answer is a redirect to a signed URL."""
-    variant = query(schemas.Download).variant
-    found = contents.find(context(), caller(), video_id, variant)
-    response = _answer(found, attachment=True)
-    if request.method == "GET" and response.status_code in {200, 206, 302}:
-        _note(video_id, variant)
-    return response
+    return fetched(video_id, query(schemas.Download).variant)
 
 
 @blueprint.get("/thumbnail")
@@ -44,6 +39,19 @@ def download(video_id: str) -> Response:
 def thumbnail(video_id: str) -> Response:
     """Some providers make none; then the answer is 404."""
     return _answer(contents.find(context(), caller(), video_id, "thumbnail"), attachment=False)
+
+
+def fetched(video_id: str, variant: str) -> Response:
+    """Hand out one of the files of a video, and note that.
+
+    Raises:
+        NotFound, Conflict, Gone: as `contents.find`.
+    """
+    found = contents.find(context(), caller(), video_id, variant)
+    response = _answer(found, attachment=True)
+    if request.method == "GET" and response.status_code in {200, 206, 302}:
+        _note(video_id, variant)
+    return response
 
 
 def _note(video_id: str, variant: str) -> None:

@@ -1,12 +1,13 @@
 """What an error is to a client: its HTTP status and a problem document (RFC 9457).
 
-The member `error` in it is what the openai SDK reads.
+The member `error` in it is what the openai SDK reads; below `/v1` it is the whole answer, as there.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from orchestrator import errors
 from orchestrator.errors import OrchestratorError
 
 MEDIA_TYPE = "application/problem+json"
+FACADE = "/v1/"
 
 STATUSES: Mapping[type[OrchestratorError], int] = {
     errors.InvalidRequest: 400,
@@ -54,13 +56,16 @@ CODES: Mapping[str, str] = {
     "method_not_allowed": "This address takes other methods; the header Allow lists them.",
     "conflict": "The present state does not allow this.",
     "already_finished": "The video is finished and cannot be cancelled.",
-    "not_completed": "Only a completed video can be remixed.",
+    "not_completed": "Only a completed video can be remixed, edited or extended.",
     "not_ready": "Only a completed video has content.",
     "not_retryable": "Only a failed or cancelled video can be retried.",
     "retry_exists": "A retry of this video is under way.",
     "not_held": "The video is not held: there is nothing to decide.",
     "id_taken": "That id of the provider belongs to another video.",
     "provider_gone": "The provider that has this video is not configured any longer.",
+    "too_many_endpoints": "There are 20 webhook endpoints already.",
+    "endpoint_disabled": "The webhook endpoint is disabled; it can be switched on again.",
+    "bad_signature": "The signature of the webhook does not match, or is too old.",
     "gone": "It was removed after its retention.",
     "request_too_large": "The body is larger than this address takes.",
     "unsupported_media_type": "The body is of a type that this address does not take.",
@@ -85,9 +90,12 @@ _HTTP_CODES = {
 }
 _MESSAGES = {
     404: "There is nothing at this address; /docs lists those that there are.",
-    413: "The body is too large: at most 1 MiB of JSON, or 21 MiB as a form.",
 }
+_UNEXPECTED = "Something went wrong here."
 _RETRY_SECONDS = 2
+_MIB = 1024 * 1024
+# Whoever waits for the next month may be granted more before.
+_QUOTA_SECONDS = 3600
 
 log = structlog.get_logger(__name__)
 
@@ -105,6 +113,14 @@ def status_of(error: OrchestratorError) -> int:
         if kind in STATUSES:
             return STATUSES[kind]
     return 500
+
+
+def error_object(error: OrchestratorError) -> dict[str, Any]:
+    """An error as the OpenAI API shows one; what is our own fault is only called so."""
+    status = status_of(error)
+    if status == 500:
+        return _error_object(status, "internal_error", _UNEXPECTED, None)
+    return _error_object(status, error.code, error.message, error.param)
 
 
 def range_problem(size: int) -> Response:
@@ -126,6 +142,8 @@ def _explained(error: OrchestratorError) -> Response:
     headers = {}
     if isinstance(error, errors.RateLimited):
         headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if isinstance(error, errors.QuotaExceeded):
+        headers["Retry-After"] = str(_quota_seconds(error.quota))
     return _problem(
         status, error.code, error.message, param=error.param, extra=error.extra, headers=headers
     )
@@ -140,15 +158,16 @@ def _refused(error: HTTPException) -> Response:
     code = _HTTP_CODES.get(status, "bad_request" if status < 500 else "internal_error")
     headers = {} if allowed is None else {"Allow": allowed}
     message = _MESSAGES.get(status) or error.description or ""
+    if status == 413 and request.max_content_length is not None:
+        limit = request.max_content_length // _MIB
+        message = f"The body is too large: at most {limit} MiB of this kind are read here."
     return _problem(status, code, message, headers=headers)
 
 
 def _unexpected(error: Exception) -> Response:
     """Tell the log everything and the client nothing."""
     log.error("request_failed", route=str(request.url_rule), exc_info=error)
-    return _problem(
-        500, "internal_error", f"Something went wrong here. Request id: {request_id()}."
-    )
+    return _problem(500, "internal_error", f"{_UNEXPECTED} Request id: {request_id()}.")
 
 
 def _problem(
@@ -160,18 +179,22 @@ def _problem(
     extra: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    body = {
-        "type": f"/docs#error-{code}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": message,
-        "code": code,
-        "instance": quote(request.path),
-        "request_id": request_id(),
-        **(extra or {}),
-        "error": {"message": message, "type": _type(status, code), "param": param, "code": code},
-    }
-    response = Response(to_json(body), status, mimetype=MEDIA_TYPE)
+    shown = _error_object(status, code, message, param)
+    if request.path.startswith(FACADE):
+        response = Response(to_json({"error": shown}), status, mimetype="application/json")
+    else:
+        document = {
+            "type": f"/docs#error-{code}",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": message,
+            "code": code,
+            "instance": quote(request.path),
+            "request_id": request_id(),
+            **(extra or {}),
+            "error": shown,
+        }
+        response = Response(to_json(document), status, mimetype=MEDIA_TYPE)
     response.headers["Cache-Control"] = "no-store"
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="orchestrator"'
@@ -182,6 +205,16 @@ def _problem(
         response.headers["x-should-retry"] = "false"
     response.headers.extend(headers or {})
     return response
+
+
+def _error_object(status: int, code: str, message: str, param: str | None) -> dict[str, Any]:
+    return {"message": message, "type": _type(status, code), "param": param, "code": code}
+
+
+def _quota_seconds(quota: Mapping[str, Any]) -> int:
+    """When to ask again: once the month is over, or in an hour."""
+    left = datetime.fromisoformat(quota["reset_at"]) - datetime.now(UTC)
+    return min(max(math.ceil(left.total_seconds()), 1), _QUOTA_SECONDS)
 
 
 def _type(status: int, code: str) -> str:

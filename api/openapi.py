@@ -29,8 +29,10 @@ _KEY_HEADER = {
 _TAGS = {
     "videos": "Ask for videos and get them.",
     "events": "What happened.",
+    "webhooks": "Be told of what happens.",
     "quota": "What you may have and have used.",
     "models": "What can be asked for.",
+    "openai": "The same for clients of the OpenAI API: its paths, its objects, its errors.",
     "admin": "For operators.",
     "health": "For load balancers.",
 }
@@ -39,7 +41,7 @@ _TAGS = {
 def document(app: Flask) -> Json:
     """The whole document (OpenAPI 3.1)."""
     paths: dict[str, Json] = {}
-    models: set[type[BaseModel]] = {answers.Problem}
+    models: set[type[BaseModel]] = {answers.Problem, answers.OpenAIError}
     for rule, promise in _routes(app):
         path = _ARGUMENT.sub(r"{\1}", rule.rule)
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
@@ -131,12 +133,12 @@ def _request_content(promise: Contract) -> Json:
             name: {"type": "string"} | ({"enum": part["enum"]} if "enum" in part else {})
             for name, part in schema["properties"].items()
         }
-        fields["input_reference"] = {
-            "type": "string",
-            "contentMediaType": "application/octet-stream",
-        }
+        if "input_reference" in fields:
+            fields["input_reference"]["contentMediaType"] = "application/octet-stream"
         form = {"type": "object", "properties": fields, "required": schema.get("required", [])}
-        content["multipart/form-data"] = {"schema": form | {"additionalProperties": False}}
+        closed = promise.body.model_config.get("extra") == "forbid"
+        form["additionalProperties"] = not closed
+        content["multipart/form-data"] = {"schema": form}
     return content
 
 
@@ -160,11 +162,12 @@ def _further_response(status: int, promise: Contract) -> Json:
         return described
     if status == 503 and promise.access == Access.PUBLIC and promise.answer is not None:
         return described | {"content": {"application/json": {"schema": _reference(promise.answer)}}}
-    return described | {
-        "content": {
-            "application/problem+json": {"schema": {"$ref": _REFERENCE.format(model="Problem")}}
-        }
-    }
+    media, model = (
+        ("application/json", answers.OpenAIError)
+        if promise.facade
+        else ("application/problem+json", answers.Problem)
+    )
+    return described | {"content": {media: {"schema": _reference(model)}}}
 
 
 def _further(rule: Rule, promise: Contract) -> set[int]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import time
+from datetime import UTC, datetime
 
+_LAST_MILLISECOND = 253_402_300_799_000
 _VIDEO_ID = re.compile(r"video_[0-9a-f]{32}\Z")
 
 
@@ -22,6 +24,14 @@ def uuid7_hex() -> str:
 def new_video_id() -> str:
     """A fresh `video_<uuidv7 hex>`."""
     return f"video_{uuid7_hex()}"
+
+
+def time_of(video_id: str) -> datetime:
+    """When an id of ours was made, to the millisecond; the farthest time there is for one that
+    somebody has made up.
+    """
+    milliseconds = int(video_id.removeprefix("video_")[:12], 16)
+    return datetime.fromtimestamp(min(milliseconds, _LAST_MILLISECOND) / 1000, UTC)
 
 
 def is_video_id(text: str) -> bool:

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -16,17 +17,19 @@ from orchestrator.broker import Ring
 from orchestrator.context import Context
 from orchestrator.db import polling, transitions
 from orchestrator.db import videos as rows
+from orchestrator.db.engine import Connection
 from orchestrator.db.transitions import After
 from orchestrator.db.videos import Filters as Filters
 from orchestrator.db.videos import Stats as Stats
-from orchestrator.errors import InvalidRequest, NotFound
-from orchestrator.ids import is_video_id
+from orchestrator.errors import DependencyDown, InvalidRequest, NotFound
+from orchestrator.ids import is_video_id, time_of
 from orchestrator.lifecycle import EventType, Status
 from orchestrator.records import Caller, Video
 
 MAX_PAGE = 100
 PAGE = 20
 Json = dict[str, Any]
+_YOUNG = timedelta(hours=2)
 
 
 def get(ctx: Context, caller: Caller, video_id: str) -> Json:
@@ -75,6 +78,18 @@ def ask_poll(ctx: Context, video_id: str) -> None:
         ctx.broker.ring([Ring("poll", ([video_id],), "poll")])
 
 
+def fetched(ctx: Context, video: Json) -> None:
+    """The client of this video, as `get` shows it, knows its id: its SDK has no reason to try
+    again. Best effort, and once while it is young enough for that to matter.
+    """
+    if datetime.fromisoformat(video["created_at"]) < datetime.now(UTC) - _YOUNG:
+        return
+    if not ctx.limits.once(f"fetched:{video['id']}", _YOUNG.total_seconds()):
+        return
+    with suppress(DependencyDown), ctx.database.statement() as connection:
+        rows.fetched(connection, video["id"])
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Some videos, and where the next ones start (None: there are no more)."""
@@ -97,6 +112,40 @@ def page(
     more = len(found) > limit
     found = found[:limit]
     return Page(found, _cursor(found[-1], filters) if more else None)
+
+
+def beyond(
+    ctx: Context, caller: Caller, after: str | None, *, limit: int, ascending: bool = False
+) -> tuple[list[Video], bool]:
+    """The caller's videos behind the one with the id `after` (None: from the beginning), archived
+    ones too, and whether there are more. That one may be deleted or gone.
+
+    Raises:
+        InvalidRequest: `after` is no video's id.
+    """
+    if limit == 0:
+        return [], False
+    with ctx.database.statement() as connection:
+        place = None if after is None else _place(connection, caller, after)
+        found = rows.page(
+            connection,
+            caller.user_id,
+            Filters(archived=None),
+            limit=limit + 1,
+            after=place,
+            ascending=ascending,
+        )
+    return found[:limit], len(found) > limit
+
+
+def _place(connection: Connection, caller: Caller, video_id: str) -> tuple[datetime, str]:
+    """Where a video stands in lists; of one that is not there its id still tells the time."""
+    if not is_video_id(video_id):
+        raise InvalidRequest("after must be the id of a video.", param="after")
+    row = rows.get(connection, video_id)
+    if row is None or not _may_see(caller, row.user_id):
+        return time_of(video_id), video_id
+    return row.created_at, video_id
 
 
 def pending(ctx: Context, *, limit: int = 100) -> list[Video]:

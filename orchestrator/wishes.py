@@ -25,6 +25,7 @@ from orchestrator.records import Caller
 DEFAULT_MODEL = "sora-2"
 MAX_INPUT_BYTES = 20 * 1024 * 1024
 _INPUT_TYPES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+LONGEST_WINDOW = 3600.0
 _SDK_PAUSE = 10.0
 """The openai SDK pauses at most 8 s between two tries."""
 
@@ -81,7 +82,7 @@ class SdkTry:
         later one that has overtaken this one since it came.
         """
         if self.number:
-            return self.number * (self.patience + _SDK_PAUSE)
+            return min(self.number * (self.patience + _SDK_PAUSE), LONGEST_WINDOW)
         return perf_counter() - self.arrived
 
     @property

@@ -34,6 +34,17 @@ def get(connection: Connection, video_id: str) -> Video | None:
     return None if row is None else Video(*row)
 
 
+def fetched(connection: Connection, video_id: str) -> None:
+    """Note that the client of this video has got to know it."""
+    connection.execute(
+        text(
+            "update videos set first_fetched_at = now() "
+            "where id = :id and first_fetched_at is null"
+        ),
+        {"id": video_id},
+    )
+
+
 def lock(connection: Connection, video_id: str) -> Video | None:
     """One video, locked until the transaction ends: what is decided from it stays true."""
     row = connection.execute(

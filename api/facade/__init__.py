@@ -1,0 +1,1 @@
+"""The same orchestrator to clients of the OpenAI API: its paths, its objects, its errors."""

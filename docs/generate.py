@@ -11,14 +11,16 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import click
+from flask import Flask
 
-from api import create_app, openapi
+from api import create_app, openapi, permissions
 from api import errors as http_errors
 from orchestrator import context, errors, settings
 from orchestrator.catalog import PROFILES, Profile
@@ -208,11 +210,24 @@ def _profile_answers() -> str:
 
 
 def _document() -> dict[str, Any]:
+    with _app() as app:
+        return openapi.document(app)
+
+
+@contextmanager
+def _app() -> Iterator[Flask]:
     ctx = context.build(settings.load({}))
     try:
-        return openapi.document(create_app(ctx))
+        yield create_app(ctx)
     finally:
         ctx.close()
+
+
+def _permissions() -> str:
+    with _app() as app:
+        found = permissions.table(app)
+    rows = ([f"`{one.method} {one.path}`", *one.cells.values()] for one in found)
+    return _table(("Request", *permissions.ROLES), rows)
 
 
 def _http() -> str:
@@ -272,6 +287,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "profile-requests": _profile_requests,
     "profile-answers": _profile_answers,
     "http": _http,
+    "permissions": _permissions,
     "commands": _commands,
     "tables": _tables,
 }

@@ -80,6 +80,7 @@ def accept(ctx: Context, video_id: str, provider_id: str | None = None) -> Attem
     attempt = send(ctx, video_id)
     name = provider_id or f"up_{uuid4().hex}"
     with ctx.database.transaction() as connection:
+        attempts.lock(connection, video_id, attempt.n)
         taken = attempts.accepted(
             connection, attempt, provider_video_id=name, canonical_id=name, detached=False
         )

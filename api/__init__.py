@@ -7,11 +7,14 @@ from flask import Flask
 from api import (
     admin,
     auth,
+    batches,
     downloads,
     errors,
+    estimates,
     events,
     health,
     holds,
+    inbound,
     keys,
     models,
     pages,
@@ -20,6 +23,8 @@ from api import (
     retries,
     tracing,
     videos,
+    waiting,
+    webhooks,
 )
 from api.current import EXTENSION
 from api.facade import models as facade_models
@@ -29,8 +34,12 @@ from orchestrator.context import Context
 
 BLUEPRINTS = (
     videos.blueprint,
+    batches.blueprint,
+    estimates.blueprint,
     downloads.blueprint,
     events.blueprint,
+    webhooks.blueprint,
+    inbound.blueprint,
     quotas.blueprint,
     models.blueprint,
     facade_videos.blueprint,
@@ -59,6 +68,7 @@ def create_app(ctx: Context | None = None) -> Flask:
     tracing.install(app)
     errors.install(app)
     auth.install(app, ctx)
+    waiting.install(app, ctx)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     pages.install_static(app)

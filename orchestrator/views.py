@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from orchestrator.lifecycle import Status
-from orchestrator.records import Event, Quota, Video
+from orchestrator.records import Delivery, Endpoint, Event, Quota, Video
 
 Json = dict[str, Any]
 
@@ -113,4 +113,53 @@ def quota(row: Quota) -> Json:
         "weight": row.weight,
         "created_at": rfc3339(row.created_at),
         "updated_at": rfc3339(row.updated_at),
+    }
+
+
+def endpoint(row: Endpoint, failing_since: datetime | None) -> Json:
+    """A webhook endpoint, without its secrets."""
+    return {
+        "object": "webhook_endpoint",
+        "id": row.id,
+        "user_id": row.user_id,
+        "url": row.url,
+        "events": list(row.events),
+        "description": row.description,
+        "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at),
+        "disabled_at": rfc3339(row.disabled_at),
+        "disabled_reason": row.disabled_reason,
+        "failing_since": rfc3339(failing_since),
+        "previous_secret_until": rfc3339(row.previous_until),
+    }
+
+
+def signer(row: Endpoint) -> Json:
+    """The secret that signs what goes to the `webhook_url` of single videos."""
+    return {
+        "object": "webhook_secret",
+        "secret": row.secret,
+        "previous_secret_until": rfc3339(row.previous_until),
+    }
+
+
+def delivery(row: Delivery) -> Json:
+    """A delivery, as its log shows it."""
+    return {
+        "object": "webhook_delivery",
+        "id": row.id,
+        "webhook_id": row.message_id,
+        "endpoint_id": row.endpoint_id,
+        "url": row.url,
+        "video_id": row.video_id,
+        "type": row.type,
+        "state": row.state,
+        "attempts": row.attempts,
+        "created_at": rfc3339(row.created_at),
+        "due_at": rfc3339(row.due_at),
+        "last_attempt_at": rfc3339(row.last_attempt_at),
+        "delivered_at": rfc3339(row.delivered_at),
+        "status_code": row.status_code,
+        "response": row.response,
+        "error": row.error,
     }

@@ -21,6 +21,8 @@ from orchestrator.steps.poll import charged
 log = structlog.get_logger(__name__)
 
 BATCH = 50
+UNREADABLE_SECONDS = 2 * outcomes.DETACHED_SECONDS
+"""An attempt of which the provider never says anything holds its slot no longer than that."""
 _NOTHING = Decimal(0)
 
 
@@ -63,7 +65,10 @@ def _look(ctx: Context, provider: Provider, video: Video, attempt: Attempt) -> N
         if isinstance(error, ProviderBusy):
             outcomes.asked_too_often(ctx, provider, error)
         log.warning("watch_failed", video_id=video.id, attempt=attempt.n, reason=error.code)
-        _again(ctx, provider, attempt, {})
+        if _age(attempt.sent_at) > UNREADABLE_SECONDS:
+            _end(ctx, video, attempt, status="unresolved", cost=_NOTHING, finished=False)
+        else:
+            _again(ctx, provider, attempt, {})
     else:
         _judge(ctx, provider, video, attempt, found)
 

@@ -183,6 +183,24 @@ def test_watch_ends_after_a_day_of_work(make_rig: MakeRig) -> None:
     assert ("unresolved", "released") == (attempt.upstream_status, rig.video(video).quota_state)
 
 
+def test_watch_ends_after_two_days_of_errors(make_rig: MakeRig) -> None:
+    """A provider that never says anything of it must not hold a slot for ever."""
+    rig = patient(make_rig)
+    video = cancelled(rig)
+    rig.upstream.script("retrieve", ProviderTransient("It does not answer."))
+    rig.watch()
+    (early,) = rig.attempts(video)
+    rig.pass_time(2 * DAY + 60)
+    rig.upstream.script("retrieve", ProviderTransient("It does not answer."))
+
+    rig.watch()
+
+    (attempt,) = rig.attempts(video)
+    assert early.ended_at is None
+    assert "unresolved" == attempt.upstream_status
+    assert "released" == rig.video(video).quota_state
+
+
 def test_delete_in_progress_watches_on(make_rig: MakeRig) -> None:
     """Cancelled and deleted in one moment, both told; what it cost is booked afterwards."""
     rig = patient(make_rig)

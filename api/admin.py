@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from flask import Blueprint, Response
 
-from api import answers, schemas
+from api import answers, operations, schemas
 from api.bodies import query
 from api.contract import Access, contract
-from api.current import context
-from api.replies import reply
-from orchestrator import videos, views
+from api.current import caller, context
+from api.replies import listing, reply
+from orchestrator import audit, videos, views
+from orchestrator.views import rfc3339
 
 blueprint = Blueprint("admin", __name__, url_prefix="/api/admin")
 
@@ -25,7 +28,32 @@ def cache() -> Response:
 @contract("Empty the cache of videos", tag="admin", access=Access.ADMIN, answer=answers.Cleared)
 def clear() -> Response:
     """Costs time, never truth."""
-    return reply({"removed": context().cache.clear_videos()})
+    return reply({"removed": videos.clear_cache(context(), by=caller())})
+
+
+@blueprint.get("/audit")
+@contract(
+    "What was done with the rights of an admin, newest first",
+    tag="admin",
+    access=Access.ADMIN,
+    query=operations.ListActs,
+    answer=operations.ActPage,
+)
+def audit_trail() -> Response:
+    """Written in the same transaction as the act. `next_cursor` goes into `before`."""
+    asked = query(operations.ListActs)
+    found = audit.page(
+        context(),
+        user_id=asked.user_id,
+        action=asked.action,
+        subject=asked.subject,
+        before=asked.before,
+        limit=asked.limit + 1,
+    )
+    page = found[: asked.limit]
+    following = str(page[-1].id) if len(found) > asked.limit else None
+    shown = [{**asdict(act), "created_at": rfc3339(act.created_at)} for act in page]
+    return listing(shown, following, parameter="before")
 
 
 @blueprint.get("/pending")

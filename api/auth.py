@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, request
 
 from api.contract import Access, of
+from api.current import request_id
 from orchestrator.accounts import Authenticator, check_user_id
 from orchestrator.context import Context
 from orchestrator.errors import Forbidden, InvalidRequest, Unauthenticated
@@ -47,7 +49,8 @@ class Doorkeeper:
         contract = of(current_app.view_functions.get(request.endpoint))
         if contract is not None and contract.access == Access.PUBLIC:
             return
-        g.caller = _named() if self._keyless else self._keyed()
+        found = _named() if self._keyless else self._keyed()
+        g.caller = replace(found, request_id=request_id())
         if contract is None or (contract.access == Access.ADMIN and not g.caller.admin):
             raise Forbidden("Only an admin may do this.")
 

@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from api import answers, operations, schemas
 from api.bodies import json_body, query
 from api.contract import Access, contract
-from api.current import context
+from api.current import caller, context
 from api.replies import reply
 from orchestrator import holds, views
 from orchestrator.holds import Held
@@ -45,7 +45,11 @@ def resolve(video_id: str) -> Response:
     """`adopt` the provider's video with that id, `retry` the submission, or `fail` the video."""
     body = json_body(operations.Decision)
     found = holds.resolve(
-        context(), video_id, body.decision, provider_video_id=body.provider_video_id
+        context(),
+        video_id,
+        body.decision,
+        provider_video_id=body.provider_video_id,
+        by=caller(),
     )
     return reply(views.video(found))
 

@@ -11,7 +11,7 @@ from flask import Blueprint, Response
 from api import answers, schemas
 from api.bodies import json_body, query
 from api.contract import Access, contract
-from api.current import context
+from api.current import caller, context
 from api.replies import reply
 from orchestrator import accounts
 from orchestrator.errors import NotFound
@@ -47,7 +47,12 @@ def create() -> Response:
     """`secret` is shown this once."""
     body = json_body(schemas.CreateKey)
     made = accounts.create_key(
-        context(), body.user_id, role=body.role, name=body.name, expires_at=body.expires_at
+        context(),
+        body.user_id,
+        role=body.role,
+        name=body.name,
+        expires_at=body.expires_at,
+        by=caller(),
     )
     return reply({**_shown(made.key), "secret": made.secret}, 201)
 
@@ -58,7 +63,7 @@ def revoke(key_id: str) -> Response:
     """Works everywhere within a second. A second revocation changes nothing."""
     if not _KEY_ID.match(key_id):
         raise NotFound("There is no such key.")
-    return reply(_shown(accounts.revoke_key(context(), key_id)))
+    return reply(_shown(accounts.revoke_key(context(), key_id, by=caller())))
 
 
 def _shown(key: ApiKey) -> dict[str, Any]:

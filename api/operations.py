@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from api.answers import Answer, Video
-from api.fields import Moment, Name, ProviderVideoId, ShortText, UserId
-from api.schemas import Body
+from api.fields import EventId, Moment, Name, ProviderVideoId, ShortText, UserId
+from api.schemas import Body, Query
+from orchestrator.audit import Action
 from orchestrator.db.videos import Filters
 from orchestrator.lifecycle import Status
 from orchestrator.retries import MAX_RETRIES
@@ -42,6 +43,36 @@ class ProviderOverviews(Answer):
     """All configured providers."""
 
     data: list[ProviderOverview]
+
+
+class ListActs(Query):
+    """Which acts."""
+
+    user_id: UserId | None = Field(None, description="By whom.")
+    action: Action | None = None
+    subject: UserId | None = Field(None, description="A user, or the id of a thing.")
+    before: EventId | None = Field(None, description="Only what is older than the act of this id.")
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class Act(Answer):
+    """What somebody did with the rights of an admin. `user_id` null: at the command line."""
+
+    id: int
+    created_at: datetime
+    user_id: str | None
+    api_key_id: str | None
+    request_id: str | None
+    action: Action
+    subject: str = Field(description="A user, or the id of what was acted on.")
+    data: dict[str, Any]
+
+
+class ActPage(Answer):
+    """Some acts; `next_cursor` goes into `before`."""
+
+    data: list[Act]
+    next_cursor: str | None
 
 
 class RetryVideos(Body):

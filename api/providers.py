@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from api import operations
 from api.bodies import json_body
 from api.contract import Access, contract
-from api.current import context
+from api.current import caller, context
 from api.replies import reply
 from orchestrator import pauses
 from orchestrator.pauses import Overview
@@ -37,7 +37,8 @@ def page() -> Response:
 )
 def pause(name: str) -> Response:
     """Until it is resumed. Videos that it works on are still followed to their end."""
-    pauses.pause(context(), name, reason=json_body(operations.Pause).reason)
+    reason = json_body(operations.Pause).reason
+    pauses.pause(context(), name, reason=reason, by=caller())
     return page()
 
 
@@ -50,7 +51,7 @@ def pause(name: str) -> Response:
 )
 def resume(name: str) -> Response:
     """Lifts a pause, whoever made it."""
-    pauses.resume(context(), name)
+    pauses.resume(context(), name, by=caller())
     return page()
 
 

@@ -52,11 +52,11 @@ def show(user_id: str) -> Response:
 def change(user_id: str) -> Response:
     """What is not named stays as it is."""
     limits = json_body(schemas.QuotaLimits).limits()
-    return reply(views.quota(quotas.change(context(), user_id, limits)))
+    return reply(views.quota(quotas.change(context(), user_id, limits, by=caller())))
 
 
 @blueprint.post("/users/<path:user_id>/quota/reset")
 @contract("Start the month of a user anew", tag="admin", access=Access.ADMIN, answer=answers.Quota)
 def reset(user_id: str) -> Response:
     """What was used so far counts no longer."""
-    return reply(views.quota(quotas.reset(context(), user_id)))
+    return reply(views.quota(quotas.reset(context(), user_id, by=caller())))

@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from api import operations
 from api.bodies import json_body
 from api.contract import Access, contract
-from api.current import context
+from api.current import caller, context
 from api.replies import reply
 from orchestrator import retries, views
 from orchestrator.retries import Retried
@@ -31,7 +31,9 @@ def create() -> Response:
     retried before.
     """
     body = json_body(operations.RetryVideos)
-    found = retries.retry_all(context(), body.filters(), user_id=body.user_id, limit=body.limit)
+    found = retries.retry_all(
+        context(), body.filters(), user_id=body.user_id, limit=body.limit, by=caller()
+    )
     return reply({"data": [_shown(one) for one in found]}, 202)
 
 

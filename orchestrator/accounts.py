@@ -13,7 +13,8 @@ from hashlib import sha256
 from threading import Lock
 
 from orchestrator.context import Context
-from orchestrator.db import keys
+from orchestrator.db import audit, keys
+from orchestrator.db.audit import Action
 from orchestrator.errors import InvalidRequest, NotFound, Unauthenticated
 from orchestrator.ids import uuid7_hex
 from orchestrator.records import ApiKey, Caller
@@ -39,8 +40,9 @@ def create_key(
     role: str = "user",
     name: str | None = None,
     expires_at: datetime | None = None,
+    by: Caller | None = None,
 ) -> NewKey:
-    """A new API key for a user.
+    """A new API key for a user. `by`: who asks for it; None: somebody at the command line.
 
     Raises:
         InvalidRequest: the user id or the role cannot be.
@@ -49,7 +51,7 @@ def create_key(
     if role not in ROLES:
         raise InvalidRequest(f"role must be one of {', '.join(ROLES)}.", param="role")
     secret = _KEY_PREFIX + secrets.token_urlsafe(32)
-    with ctx.database.statement() as connection:
+    with ctx.database.transaction() as connection:
         key = keys.insert(
             connection,
             key_id=f"key_{uuid7_hex()}",
@@ -60,6 +62,8 @@ def create_key(
             name=name,
             expires_at=expires_at,
         )
+        data = {"user_id": user_id, "role": role}
+        audit.write(connection, by, Action.KEY_CREATED, key.id, data)
     return NewKey(key, secret)
 
 
@@ -69,16 +73,18 @@ def list_keys(ctx: Context, user_id: str | None = None) -> list[ApiKey]:
         return keys.page(connection, user_id)
 
 
-def revoke_key(ctx: Context, key_id: str) -> ApiKey:
-    """Make a key worthless, within a second everywhere. `key_id` is its id or its prefix.
+def revoke_key(ctx: Context, key_id: str, *, by: Caller | None = None) -> ApiKey:
+    """Make a key worthless, within a second everywhere. `key_id` is its id or its prefix, `by` who
+    asks for it; None: somebody at the command line.
 
     Raises:
         NotFound: there is no such key.
     """
-    with ctx.database.statement() as connection:
+    with ctx.database.transaction() as connection:
         key = keys.revoke(connection, key_id)
-    if key is None:
-        raise NotFound("There is no such key.")
+        if key is None:
+            raise NotFound("There is no such key.")
+        audit.write(connection, by, Action.KEY_REVOKED, key.id, {"user_id": key.user_id})
     return key
 
 

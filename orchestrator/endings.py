@@ -4,7 +4,8 @@ watched for.
 
 from __future__ import annotations
 
-from orchestrator import changes
+from orchestrator import audit, changes
+from orchestrator.audit import Action
 from orchestrator.context import Context
 from orchestrator.db import attempts, transitions, videos
 from orchestrator.db.engine import Connection
@@ -36,6 +37,7 @@ def cancel(ctx: Context, caller: Caller, video_id: str) -> Video:
                 code="already_finished",
             )
         cancelled = _cancel(connection, video)
+        audit.foreign(connection, caller, Action.VIDEO_CANCELLED, video)
     changes.published(ctx, [cancelled])
     return cancelled
 
@@ -60,6 +62,7 @@ def delete(ctx: Context, caller: Caller, video_id: str) -> Video:
         )
         if deleted is None:
             raise RuntimeError("a locked video has changed")
+        audit.foreign(connection, caller, Action.VIDEO_DELETED, video)
     changes.published(ctx, [deleted])
     return deleted
 

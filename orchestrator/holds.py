@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from orchestrator import changes, outcomes
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
-from orchestrator.db import attempts, transitions
+from orchestrator.db import attempts, audit, transitions
 from orchestrator.db import videos as rows
+from orchestrator.db.audit import Action
 from orchestrator.db.engine import Connection
 from orchestrator.errors import Conflict, InvalidRequest, NotFound
 from orchestrator.ids import is_video_id
 from orchestrator.lifecycle import AttemptState, EventType
-from orchestrator.records import Attempt, Video
+from orchestrator.records import Attempt, Caller, Video
 
 DECISIONS = ("adopt", "retry", "fail")
 
@@ -35,7 +36,12 @@ def held(ctx: Context, *, limit: int = 100) -> list[Held]:
 
 
 def resolve(
-    ctx: Context, video_id: str, decision: str, *, provider_video_id: str | None = None
+    ctx: Context,
+    video_id: str,
+    decision: str,
+    *,
+    provider_video_id: str | None = None,
+    by: Caller | None = None,
 ) -> Video:
     """Decide about a held video.
 
@@ -43,6 +49,7 @@ def resolve(
         decision: `adopt`: the provider has it, under `provider_video_id`; `retry`: it does not,
         submit again; `fail`:
             give up.
+        by: who decides; None: somebody at the command line.
     Raises:
         InvalidRequest: no such decision, or `adopt` without an id.
         NotFound: no such video.
@@ -55,14 +62,18 @@ def resolve(
             "adopt needs the provider's id of the video.", param="provider_video_id"
         )
     video, attempt = _find(ctx, video_id)
+    act = {"decision": decision, "user_id": video.user_id}
     if decision == "adopt":
-        return _adopt(
-            ctx, ctx.provider(video.provider, video.account), attempt, provider_video_id or ""
-        )
+        provider = ctx.provider(video.provider, video.account)
+        adopted = _adopt(ctx, provider, attempt, provider_video_id or "")
+        with ctx.database.statement() as connection:
+            audit.write(connection, by, Action.VIDEO_RESOLVED, video.id, act)
+        return adopted
     with ctx.database.transaction() as connection:
         locked = attempts.lock(connection, video.id, attempt.n)
         if locked is None or locked[0].hold_reason is None:
             raise _not_held()
+        audit.write(connection, by, Action.VIDEO_RESOLVED, video.id, act)
         changed = (_retry if decision == "retry" else _fail)(ctx, connection, *locked)
     changes.published(ctx, [changed])
     return changed

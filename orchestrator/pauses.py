@@ -7,9 +7,10 @@ from datetime import MAXYEAR, UTC, datetime
 
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
-from orchestrator.db import providers, queue
+from orchestrator.db import audit, providers, queue
+from orchestrator.db.audit import Action
 from orchestrator.errors import NotFound
-from orchestrator.records import ProviderState
+from orchestrator.records import Caller, ProviderState
 
 COUNTED = 10_000
 
@@ -42,25 +43,28 @@ def overview(ctx: Context) -> list[Overview]:
     return found
 
 
-def pause(ctx: Context, name: str, *, reason: str) -> None:
-    """Submit nothing there until somebody resumes it; what is under way goes on.
+def pause(ctx: Context, name: str, *, reason: str, by: Caller | None = None) -> None:
+    """Submit nothing there until somebody resumes it; what is under way goes on. `by`: who says so;
+    None: somebody at the command line.
 
     Raises:
         NotFound: no provider of that name is configured.
     """
     provider = _configured(ctx, name)
-    with ctx.database.statement() as connection:
+    with ctx.database.transaction() as connection:
         providers.stop(connection, provider.name, provider.account, reason=reason)
+        audit.write(connection, by, Action.PROVIDER_PAUSED, name, {"reason": reason})
 
 
-def resume(ctx: Context, name: str) -> bool:
-    """Lift a pause, whoever made it. False: there was none.
+def resume(ctx: Context, name: str, *, by: Caller | None = None) -> bool:
+    """Lift a pause, whoever made it. False: there was none. `by`: as for `pause`.
 
     Raises:
         NotFound: no provider of that name is configured.
     """
     provider = _configured(ctx, name)
-    with ctx.database.statement() as connection:
+    with ctx.database.transaction() as connection:
+        audit.write(connection, by, Action.PROVIDER_RESUMED, name)
         return providers.resume(connection, provider.name, provider.account)
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 from orchestrator.accounts import check_user_id
 from orchestrator.context import Context
+from orchestrator.db import audit
 from orchestrator.db import quotas as rows
-from orchestrator.records import Quota
+from orchestrator.db.audit import Action
+from orchestrator.records import Caller, Quota
 
 
 def get(ctx: Context, user_id: str) -> Quota:
@@ -33,24 +35,28 @@ def allows(quota: Quota, cost: Decimal = Decimal(0), videos: int = 1) -> bool:
     return quota.remaining >= videos and affordable
 
 
-def change(ctx: Context, user_id: str, limits: Mapping[str, Any]) -> Quota:
+def change(
+    ctx: Context, user_id: str, limits: Mapping[str, Any], *, by: Caller | None = None
+) -> Quota:
     """Set limits of a user (videos_limit, cost_limit, max_in_flight, weight); a new user gets the
-    rest by default.
+    rest by default. `by`: who says so; None: somebody at the command line.
 
     Raises:
         InvalidRequest: that cannot be a user's id.
     """
     check_user_id(user_id)
     with ctx.database.transaction() as connection:
+        audit.write(connection, by, Action.QUOTA_CHANGED, user_id, limits)
         return rows.change(connection, user_id, limits)
 
 
-def reset(ctx: Context, user_id: str) -> Quota:
-    """Start a user's month anew, now.
+def reset(ctx: Context, user_id: str, *, by: Caller | None = None) -> Quota:
+    """Start a user's month anew, now. `by`: as for `change`.
 
     Raises:
         InvalidRequest: that cannot be a user's id.
     """
     check_user_id(user_id)
     with ctx.database.transaction() as connection:
+        audit.write(connection, by, Action.QUOTA_RESET, user_id)
         return rows.reset(connection, user_id)

@@ -171,16 +171,33 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the user, with which rights, by which key (None without keys)."""
+    """Who asks: the user, with which rights, by which key (None without keys), in which request."""
 
     user_id: str
     role: str = "user"
     api_key_id: str | None = None
+    request_id: str | None = None
 
     @property
     def admin(self) -> bool:
         """Whether this caller may see and change what belongs to others."""
         return self.role == "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A row of `audit_log`: what somebody did with the rights of an admin. `user_id` None: at the
+    command line. `subject` is a user, or the id of what was acted on.
+    """
+
+    id: int
+    created_at: datetime
+    user_id: str | None
+    api_key_id: str | None
+    request_id: str | None
+    action: str
+    subject: str
+    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from orchestrator import submissions
 from orchestrator.context import Context
-from orchestrator.db import videos
+from orchestrator.db import audit, videos
+from orchestrator.db.audit import Action
 from orchestrator.db.videos import Filters
 from orchestrator.errors import InvalidRequest, OrchestratorError
 from orchestrator.lifecycle import Status
@@ -29,12 +30,19 @@ class Retried:
     error: OrchestratorError | None
 
 
-def retry_all(ctx: Context, filters: Filters, *, user_id: str | None, limit: int) -> list[Retried]:
+def retry_all(
+    ctx: Context,
+    filters: Filters,
+    *,
+    user_id: str | None,
+    limit: int,
+    by: Caller | None = None,
+) -> list[Retried]:
     """Retry failed and cancelled videos of a user (None: of everybody), newest first, at most
     `limit` of them.
 
     Each is a transaction of its own, on its owner's quota. One that has been retried already is
-    not retried twice.
+    not retried twice. `by`: who asks for it; None: somebody at the command line.
 
     Raises:
         InvalidRequest: the filters ask for videos that cannot be retried.
@@ -51,6 +59,8 @@ def retry_all(ctx: Context, filters: Filters, *, user_id: str | None, limit: int
             except_codes=sorted(MODERATED),
             limit=limit,
         )
+        data = {"videos": len(found)}
+        audit.write(connection, by, Action.VIDEOS_RETRIED, user_id or "everybody", data)
     return [_retry(ctx, video) for video in found]
 
 

@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from orchestrator import changes, views
+from orchestrator import audit, changes, views
+from orchestrator.audit import Action
 from orchestrator.broker import Ring
 from orchestrator.context import Context
+from orchestrator.db import audit as audit_rows
 from orchestrator.db import polling, transitions
 from orchestrator.db import videos as rows
 from orchestrator.db.engine import Connection
@@ -154,6 +156,16 @@ def pending(ctx: Context, *, limit: int = 100) -> list[Video]:
         return rows.pending(connection, limit=limit)
 
 
+def clear_cache(ctx: Context, *, by: Caller | None = None) -> int:
+    """Empty the cache of videos; returns how many were in it. `by`: who asks for it; None: somebody
+    at the command line.
+    """
+    removed = ctx.cache.clear_videos()
+    with ctx.database.statement() as connection:
+        audit_rows.write(connection, by, Action.CACHE_CLEARED, "videos", {"removed": removed})
+    return removed
+
+
 def stats(ctx: Context, user_id: str | None) -> Json:
     """Counts by status and the spend of a user; None: of everybody."""
     with ctx.database.statement() as connection:
@@ -177,6 +189,8 @@ def archive(ctx: Context, caller: Caller, video_id: str, *, archived: bool = Tru
             guard=f"v.archived_at is {'' if archived else 'not'} null and v.status <> 'deleted'",
             values={"archived_at": After(0) if archived else None},
         )
+        if changed is not None:
+            audit.foreign(connection, caller, Action.VIDEO_ARCHIVED, changed)
     if changed is None:
         return current
     changes.published(ctx, [changed])

@@ -271,6 +271,19 @@ webhook_receipts = Table(
     _required(_time("received_at")),
 )
 
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    _required(_time("created_at")),
+    _text("user_id"),
+    _text("api_key_id"),
+    _text("request_id"),
+    _required(_text("action")),
+    _required(_text("subject")),
+    Column("data", JSONB, nullable=False),
+)
+
 schema_version = Table(
     "schema_version",
     metadata,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator import dispatch, endings, holds, outcomes
+from orchestrator import audit, dispatch, endings, holds, outcomes
 from orchestrator.errors import Conflict, InvalidRequest, NotFound, ProviderAmbiguous
 from orchestrator.lifecycle import AttemptState
 from orchestrator.records import Caller, Video
@@ -80,6 +80,27 @@ def test_retry_submits_again(rig: Rig) -> None:
     assert ("queued", None) == (released.status, released.hold_reason)
     assert ["abandoned", "accepted"] == rig.states(video)
     assert ["created", "held", "released", "status_changed"] == rig.events(video)
+
+
+def test_decision_is_in_the_audit_trail(rig: Rig) -> None:
+    """Who decided, and what."""
+    video, adopted = held(rig), held(rig)
+
+    holds.resolve(rig.ctx, video.id, "fail", by=Caller("root", "admin", request_id="r"))
+    holds.resolve(rig.ctx, adopted.id, "adopt", provider_video_id="up_found")
+
+    second, first = audit.page(rig.ctx, action="video.resolved")
+    assert ("root", "r", video.id, "fail") == (
+        first.user_id,
+        first.request_id,
+        first.subject,
+        first.data["decision"],
+    )
+    assert (None, adopted.id, "adopt") == (
+        second.user_id,
+        second.subject,
+        second.data["decision"],
+    )
 
 
 def test_retry_fails_the_video_when_its_attempts_are_spent(make_rig: MakeRig) -> None:

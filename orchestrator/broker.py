@@ -145,12 +145,13 @@ class Broker:
             return None
 
     def workers(self, timeout: float) -> list[str]:
-        """The names of the workers that answer within `timeout` seconds; empty, too, without a broker."""
+        """The names of the workers that answer within `timeout` seconds; none without a broker."""
         # A publisher's read timeout is shorter than the wait for an answer may be.
         app = celery_app(self._url, publisher=False)
         try:
-            answers = app.control.inspect(timeout=timeout).ping() if self.depths() is not None else None
-            return sorted(answers or {})
+            if self.depths() is None:
+                return []
+            return sorted(app.control.inspect(timeout=timeout).ping() or {})
         except _FAULTS:
             return []
         finally:

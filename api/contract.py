@@ -32,6 +32,7 @@ class Contract:
     status, answer: of success; without `answer` the body is not JSON but `media`.
     creates: takes an Idempotency-Key.
     form: takes multipart/form-data besides JSON.
+    waits: takes `Prefer: wait=N`.
     facade: speaks as the OpenAI API does, in its errors too.
     codes: further statuses that it may answer with.
     """
@@ -47,8 +48,15 @@ class Contract:
     status: int = 200
     creates: bool = False
     codes: tuple[int, ...] = ()
+    waits: bool = False
     facade: bool = False
     hidden: bool = False
+
+    def scope(self, method: str) -> str:
+        """What a key must be for, to call this with that method."""
+        if self.access == Access.ADMIN:
+            return "admin"
+        return "read" if method in {"GET", "HEAD"} else "write"
 
 
 def contract(summary: str, **promise: Any) -> Callable[[View], View]:

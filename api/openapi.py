@@ -26,6 +26,13 @@ _KEY_HEADER = {
     "description": "1 to 255 visible ASCII characters. For 7 days it stands for the same video.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
+_PREFER_HEADER = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`wait=N` answers when the video is finished, or after N seconds (1 to 60), "
+    "unless too many wait already; then Preference-Applied is not in the answer.",
+    "schema": {"type": "string", "examples": ["wait=30"]},
+}
 _TAGS = {
     "videos": "Ask for videos and get them.",
     "events": "What happened.",
@@ -82,6 +89,8 @@ def _operation(app: Flask, rule: Rule, promise: Contract) -> Json:
     parameters = [*_path_parameters(rule), *_query_parameters(promise)]
     if promise.creates:
         parameters.append(_KEY_HEADER)
+    if promise.waits:
+        parameters.append(_PREFER_HEADER)
     if parameters:
         operation["parameters"] = parameters
     if promise.body is not None:
@@ -174,13 +183,13 @@ def _further(rule: Rule, promise: Contract) -> set[int]:
     """The other statuses that follow from what the contract says."""
     statuses = set(promise.codes) | {403}
     if promise.access != Access.PUBLIC:
-        statuses |= {400, 401, 503}
+        statuses |= {400, 401, 429, 503}
     if promise.body is not None:
         statuses |= {413, 415}
     if rule.arguments:
         statuses.add(404)
     if promise.creates:
-        statuses |= {410, 422, 429}
+        statuses |= {410, 422}
     return statuses
 
 

@@ -10,6 +10,7 @@ from api.contract import contract
 from api.current import caller, context
 from api.idempotency import key
 from api.replies import listing, reply
+from api.waiting import waited
 from orchestrator import endings, submissions, videos, views
 from orchestrator.records import Video
 from orchestrator.submissions import Submitted
@@ -25,6 +26,7 @@ blueprint = Blueprint("videos", __name__, url_prefix="/api/videos")
     answer=answers.Video,
     status=202,
     creates=True,
+    waits=True,
 )
 def create() -> Response:
     """Accepted means committed: it will be driven to its end, whatever happens to this server."""
@@ -44,14 +46,14 @@ def page() -> Response:
 
 
 @blueprint.get("/<video_id>")
-@contract("Look at a video", answer=answers.Video, codes=(304,))
+@contract("Look at a video", answer=answers.Video, codes=(304,), waits=True)
 def show(video_id: str) -> Response:
     """Answers from what is known here, and has the provider looked at soon if that is old."""
-    body = videos.get(context(), caller(), video_id)
-    etag = str(body["seq"])
-    if request.if_none_match.contains_weak(etag):
-        return Response(status=304, headers={"ETag": f'W/"{etag}"'})
-    return reply(body, headers={"ETag": f'W/"{etag}"'})
+    body, applied = waited(videos.get(context(), caller(), video_id))
+    headers = {"ETag": f'W/"{body["seq"]}"', **applied}
+    if request.if_none_match.contains_weak(str(body["seq"])):
+        return Response(status=304, headers=headers)
+    return reply(body, headers=headers)
 
 
 @blueprint.delete("/<video_id>")
@@ -75,6 +77,7 @@ def cancel(video_id: str) -> Response:
     answer=answers.Video,
     status=202,
     creates=True,
+    waits=True,
     codes=(409,),
 )
 def remix(video_id: str) -> Response:
@@ -89,6 +92,7 @@ def remix(video_id: str) -> Response:
     answer=answers.Video,
     status=202,
     creates=True,
+    waits=True,
     codes=(409,),
 )
 def retry(video_id: str) -> Response:
@@ -118,4 +122,5 @@ def _accepted(submitted: Submitted) -> Response:
     headers = {"Location": f"/api/videos/{submitted.video.id}"}
     if submitted.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return reply(views.video(submitted.video), 202, headers)
+    body, applied = waited(views.video(submitted.video))
+    return reply(body, 202, {**headers, **applied})

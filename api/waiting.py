@@ -1,0 +1,104 @@
+"""The header `Prefer: wait=N` (RFC 7240): answer when the video is finished, or after N seconds.
+
+Each that waits holds a thread, so only some may; the others are answered at once, as if they had
+not asked. A client that has no Preference-Applied in its answer knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from threading import BoundedSemaphore
+from time import monotonic, sleep
+from typing import Any, cast
+
+from flask import Flask, current_app, request
+
+from api.current import caller, context
+from orchestrator import videos
+from orchestrator.context import Context
+from orchestrator.errors import OrchestratorError
+from orchestrator.lifecycle import LIVE
+
+HEADER = "Prefer"
+APPLIED = "Preference-Applied"
+LONGEST = 60
+EXTENSION = "waiting_room"
+_WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,9})\"?\s*\Z", re.ASCII | re.IGNORECASE)
+_FIRST_LOOK, _LONGEST_PAUSE = 0.1, 1.0
+
+Json = dict[str, Any]
+
+
+class WaitingRoom:
+    """Lets so many wait at a time; `sleep` and `monotonic` are clocks in seconds."""
+
+    def __init__(
+        self,
+        seats: int,
+        *,
+        sleep: Callable[[float], None] = sleep,
+        monotonic: Callable[[], float] = monotonic,
+    ):
+        self._seats = BoundedSemaphore(seats)
+        self._sleep = sleep
+        self._monotonic = monotonic
+
+    def wait(self, body: Json, seconds: int, look: Callable[[], Json]) -> Json | None:
+        """The video as `look` finds it once it is finished, or when the time is over. None: there
+        is no seat.
+
+        Args:
+            body: the video as it is now.
+        """
+        if not _live(body):
+            return body
+        if not self._seats.acquire(blocking=False):
+            return None
+        try:
+            return self._until_finished(body, seconds, look)
+        finally:
+            self._seats.release()
+
+    def _until_finished(self, body: Json, seconds: int, look: Callable[[], Json]) -> Json:
+        until = self._monotonic() + seconds
+        pause = _FIRST_LOOK
+        while _live(body) and (left := until - self._monotonic()) > 0:
+            self._sleep(min(pause, left))
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+            try:
+                body = look()
+            except OrchestratorError:
+                # It was deleted, or the database is away: what was known is the answer.
+                return body
+        return body
+
+
+def install(app: Flask, ctx: Context) -> None:
+    """Let requests of this application wait, on a quarter of its threads at most."""
+    app.extensions[EXTENSION] = WaitingRoom(max(1, ctx.settings.web_threads // 4))
+
+
+def waited(body: Json) -> tuple[Json, dict[str, str]]:
+    """A video as this request prefers to be told of it, and the headers that say so."""
+    seconds = preferred(request.headers.getlist(HEADER))
+    if seconds is None:
+        return body, {}
+    room = cast(WaitingRoom, current_app.extensions[EXTENSION])
+    found = room.wait(body, seconds, lambda: videos.get(context(), caller(), body["id"]))
+    if found is None:
+        return body, {}
+    return found, {APPLIED: f"wait={seconds}"}
+
+
+def preferred(headers: list[str]) -> int | None:
+    """How many seconds these headers ask to wait, 60 at most; None: not at all, or unreadable."""
+    for preference in ",".join(headers).split(","):
+        match = _WAIT.match(preference.partition(";")[0].strip())
+        if match is not None:
+            return min(int(match[1]), LONGEST) or None
+    return None
+
+
+def _live(body: Json) -> bool:
+    return body["status"] in LIVE

@@ -22,12 +22,13 @@ from celery import Celery
 from kombu.entity import Exchange, Queue
 from kombu.exceptions import KombuError
 
+from orchestrator.breaker import Breaker
+
 log = structlog.get_logger(__name__)
 
 QUEUES = ("dispatch", "create", "remix", "poll", "store", "deliver")
 KEY_PREFIX = "vq:"
 _NO_RETRY = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
-_BREAKER_SECONDS = 1.0
 _FAULTS = (OSError, KombuError, redis.RedisError)
 
 
@@ -102,22 +103,21 @@ class Broker:
 
     def __init__(self, url: str, *, monotonic: Callable[[], float] = time.monotonic):
         self._url = url
-        self._monotonic = monotonic
+        self._breaker = Breaker(monotonic)
         self._app: Celery | None = None
         self._lock = Lock()
-        self._silent_until = 0.0
 
     def ring(self, rings: Sequence[Ring]) -> bool:
         """Publish these messages, all in one pipeline. False: at least one may not have arrived."""
         if not rings:
             return True
-        if self._monotonic() < self._silent_until:
+        if self._breaker.is_open:
             return False
         try:
             self._publish(rings)
         except _FAULTS as error:
             # A broker that is down should cost one request 0.2 s, not every request.
-            self._silent_until = self._monotonic() + _BREAKER_SECONDS
+            self._breaker.trip()
             log.warning("ring_failed", rings=len(rings), error=type(error).__name__)
             return False
         return True

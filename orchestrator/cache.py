@@ -11,6 +11,7 @@ slow cannot put the old state back.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from orchestrator.breaker import Breaker
 from orchestrator.policies import cache_ttl
 
 T = TypeVar("T")
@@ -47,7 +49,13 @@ class Cache:
     raises for Redis.
     """
 
-    def __init__(self, url: str, *, client: redis.Redis | None = None):
+    def __init__(
+        self,
+        url: str,
+        *,
+        client: redis.Redis | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ):
         # The library's own three retries with backoff would cost a request four seconds when Redis
         # is away.
         self._redis = client or redis.Redis.from_url(
@@ -57,6 +65,7 @@ class Cache:
             retry=Retry(NoBackoff(), 0),
             health_check_interval=0,
         )
+        self._breaker = Breaker(monotonic)
         self._put = self._redis.register_script(_PUT)
 
     def get(self, key: str) -> Any | None:
@@ -152,8 +161,11 @@ class Cache:
         self._redis.close()
 
     def _try(self, what: str, call: Callable[[], T]) -> T | None:
+        if self._breaker.is_open:
+            return None
         try:
             return call()
         except redis.RedisError as error:
+            self._breaker.trip()
             log.warning("cache_unavailable", operation=what, error=type(error).__name__)
             return None

@@ -218,3 +218,18 @@ def test_nothing_is_raised_when_redis_is_away(no_cache, call, answer):
 def test_nothing_is_opened_before_the_first_use():
     """A cache whose address answers nobody can be made and closed."""
     Cache("redis://127.0.0.1:1/0").close()
+
+
+def test_redis_is_left_alone_for_a_moment_after_it_failed() -> None:
+    """One that hangs costs one caller its timeout, not every caller every time."""
+    now = [0.0]
+    server = fakeredis.FakeServer()
+    cache = Cache("", client=fakeredis.FakeRedis(server=server), monotonic=lambda: now[0])
+    server.connected = False
+    refused = cache.set("a", 1)
+    server.connected = True
+
+    at_once, now[0] = cache.set("a", 1), 1.1
+    later = cache.set("a", 1)
+
+    assert (False, False, True) == (refused, at_once, later)

@@ -218,6 +218,10 @@ create table if not exists api_keys (
   revoked_at   timestamptz,
   last_used_at timestamptz
 );
+-- What the key may do of what its role may: read, write, admin; null: all of it.
+alter table api_keys add column if not exists scopes text[] check (cardinality(scopes) > 0 and scopes <@ array['read', 'write', 'admin']);
+-- Requests a minute; null: RATE_LIMIT_RPM.
+alter table api_keys add column if not exists rate_limit integer check (rate_limit > 0);
 create index if not exists api_keys_user on api_keys (user_id, created_at);
 
 -- What we have learnt of each provider's account; here and not in Redis, so that it survives a wipe.

@@ -20,6 +20,7 @@ from api import (
     pages,
     providers,
     quotas,
+    rates,
     retries,
     tracing,
     videos,
@@ -68,6 +69,7 @@ def create_app(ctx: Context | None = None) -> Flask:
     tracing.install(app)
     errors.install(app)
     auth.install(app, ctx)
+    rates.install(app)
     waiting.install(app, ctx)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)

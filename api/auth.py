@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, request
 
+from api import rates
 from api.contract import Access, of
 from api.current import request_id
 from orchestrator.accounts import Authenticator, check_user_id
@@ -31,6 +32,7 @@ class Doorkeeper:
     """Finds the caller of a request as the settings want it."""
 
     def __init__(self, ctx: Context):
+        self._ctx = ctx
         self._keyless = ctx.settings.auth == "off"
         self._anonymous = ctx.settings.anonymous
         self._authenticator = Authenticator(ctx)
@@ -41,6 +43,7 @@ class Doorkeeper:
         Raises:
             Unauthenticated: a key is needed, or the one that was given does not count.
             Forbidden: the caller is known and may not do this.
+            RateLimited: the caller asks too often.
         """
         if self._keyless:
             refuse_strangers()
@@ -53,6 +56,10 @@ class Doorkeeper:
         g.caller = replace(found, request_id=request_id())
         if contract is None or (contract.access == Access.ADMIN and not g.caller.admin):
             raise Forbidden("Only an admin may do this.")
+        rates.count(self._ctx, g.caller)
+        scope = contract.scope(request.method)
+        if not g.caller.has(scope):
+            raise Forbidden(f"This key lacks the scope {scope}.", code="scope_missing")
 
     def _keyed(self) -> Caller:
         if "Authorization" not in request.headers:

@@ -51,6 +51,7 @@ CODES: Mapping[str, str] = {
     "bad_request": "The request cannot be read.",
     "unauthenticated": "No API key came with the request, or one that does not count.",
     "forbidden": "This key may not do that.",
+    "scope_missing": "This key is not for that; its scopes say what it is for.",
     "not_local": "AUTH=off serves this machine only, and only its own pages.",
     "not_found": "There is no such thing, or it is somebody else's.",
     "method_not_allowed": "This address takes other methods; the header Allow lists them.",

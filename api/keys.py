@@ -52,6 +52,8 @@ def create() -> Response:
         role=body.role,
         name=body.name,
         expires_at=body.expires_at,
+        scopes=body.scopes,
+        rate_limit=body.rate_limit,
         by=caller(),
     )
     return reply({**_shown(made.key), "secret": made.secret}, 201)
@@ -70,5 +72,6 @@ def _shown(key: ApiKey) -> dict[str, Any]:
     return {
         "object": "api_key",
         **asdict(key),
+        "scopes": key.scopes or accounts.SCOPES[key.role],
         **{name: rfc3339(getattr(key, name)) for name in _TIMES},
     }

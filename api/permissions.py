@@ -15,7 +15,7 @@ from flask import Flask
 from api.contract import Access, Contract, of
 
 YES = "yes"
-ROLES = ("no key", "dead key", "owner", "another user", "admin")
+ROLES = ("no key", "dead key", "owner", "owner, read-only", "another user", "admin")
 """`dead`: unknown, revoked or expired. `owner`: the user whose thing the address names."""
 _ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
 # Arguments that name what belongs to nobody.
@@ -39,9 +39,10 @@ def table(app: Flask) -> list[Permission]:
     found = []
     for rule in app.url_map.iter_rules():
         promise = of(app.view_functions[rule.endpoint]) or Contract("", access=Access.ADMIN)
-        cells = _cells(promise, owned=bool(set(rule.arguments) - _SHARED))
+        owned = bool(set(rule.arguments) - _SHARED)
         path = _ARGUMENT.sub(r"{\1}", rule.rule)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            cells = _cells(promise, method, owned=owned)
             found.append(Permission(method, path, rule.endpoint, cells))
     return sorted(found, key=lambda one: (one.path, one.method))
 
@@ -51,7 +52,7 @@ def address(path: str, values: Mapping[str, Any]) -> str:
     return re.sub(r"\{(\w+)\}", lambda name: str(values[name[1]]), path)
 
 
-def _cells(promise: Contract, *, owned: bool) -> dict[str, str]:
+def _cells(promise: Contract, method: str, *, owned: bool) -> dict[str, str]:
     if promise.access == Access.PUBLIC:
         return dict.fromkeys(ROLES, YES)
     if promise.access == Access.ADMIN:
@@ -60,4 +61,5 @@ def _cells(promise: Contract, *, owned: bool) -> dict[str, str]:
         user, another = YES, "404" if owned else YES
     # What is made from a video its owner pays, so nobody else may ask for it.
     admin = "404" if owned and promise.creates else YES
-    return dict(zip(ROLES, ("401", "401", user, another, admin), strict=True))
+    reader = user if promise.scope(method) == "read" else "403"
+    return dict(zip(ROLES, ("401", "401", user, reader, another, admin), strict=True))

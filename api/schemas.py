@@ -35,6 +35,7 @@ from api.fields import (
     split,
     storable,
 )
+from orchestrator.accounts import MAX_RATE
 from orchestrator.db.videos import Filters
 from orchestrator.errors import InvalidRequest
 from orchestrator.lifecycle import EventType, Status
@@ -214,6 +215,12 @@ class CreateKey(Body):
     role: Literal["user", "admin"] = "user"
     name: Annotated[str, StringConstraints(max_length=200), AfterValidator(storable)] | None = None
     expires_at: Moment | None = None
+    scopes: list[Literal["read", "write", "admin"]] | None = Field(
+        None, description="What it is for; by default all that the role may.", min_length=1
+    )
+    rate_limit: Annotated[int, Field(ge=1, le=MAX_RATE)] | None = Field(
+        None, description="Requests a minute; by default RATE_LIMIT_RPM."
+    )
 
 
 class ListKeys(Query):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -20,6 +20,12 @@ from orchestrator.ids import uuid7_hex
 from orchestrator.records import ApiKey, Caller
 
 ROLES = ("user", "admin")
+SCOPES: Mapping[str, tuple[str, ...]] = {
+    "user": ("read", "write"),
+    "admin": ("read", "write", "admin"),
+}
+"""What a key of each role can be for: to look, to ask for and change, to use the admin's rights."""
+MAX_RATE = 1_000_000
 _KEY_PREFIX = "vo_"
 _MEMORY_SECONDS = 1.0
 _MEMORY_SIZE = 10_000
@@ -40,16 +46,27 @@ def create_key(
     role: str = "user",
     name: str | None = None,
     expires_at: datetime | None = None,
+    scopes: Sequence[str] | None = None,
+    rate_limit: int | None = None,
     by: Caller | None = None,
 ) -> NewKey:
-    """A new API key for a user. `by`: who asks for it; None: somebody at the command line.
+    """A new API key for a user.
 
+    Args:
+        scopes: some of those of the role (`SCOPES`); None: all of them.
+        rate_limit: requests a minute; None: RATE_LIMIT_RPM.
+        by: who asks for it; None: somebody at the command line.
     Raises:
-        InvalidRequest: the user id or the role cannot be.
+        InvalidRequest: the user id, the role, a scope or the rate limit cannot be.
     """
     check_user_id(user_id)
     if role not in ROLES:
         raise InvalidRequest(f"role must be one of {', '.join(ROLES)}.", param="role")
+    if scopes is not None and (not scopes or not set(scopes) <= set(SCOPES[role])):
+        allowed = ", ".join(SCOPES[role])
+        raise InvalidRequest(f"scopes of the role {role} are {allowed}.", param="scopes")
+    if rate_limit is not None and not 1 <= rate_limit <= MAX_RATE:
+        raise InvalidRequest(f"rate_limit must be from 1 to {MAX_RATE}.", param="rate_limit")
     secret = _KEY_PREFIX + secrets.token_urlsafe(32)
     with ctx.database.transaction() as connection:
         key = keys.insert(
@@ -61,6 +78,8 @@ def create_key(
             role=role,
             name=name,
             expires_at=expires_at,
+            scopes=None if scopes is None else sorted(set(scopes), key=SCOPES[role].index),
+            rate_limit=rate_limit,
         )
         data = {"user_id": user_id, "role": role}
         audit.write(connection, by, Action.KEY_CREATED, key.id, data)
@@ -128,7 +147,7 @@ class Authenticator:
                 keys.used(connection, key.id)
         if key is None:
             raise Unauthenticated("This API key is not valid: unknown, expired or revoked.")
-        caller = Caller(key.user_id, key.role, key.id)
+        caller = _caller(key)
         self._remember(hashed, now + _MEMORY_SECONDS, caller)
         return caller
 
@@ -137,6 +156,13 @@ class Authenticator:
             if len(self._known) >= _MEMORY_SIZE:
                 self._known.clear()
             self._known[hashed] = (until, caller)
+
+
+def _caller(key: ApiKey) -> Caller:
+    """Without the scope `admin` an admin's key is a user's."""
+    scopes = None if key.scopes is None else frozenset(key.scopes)
+    role = key.role if scopes is None or key.role in scopes else "user"
+    return Caller(key.user_id, role, key.id, scopes=scopes, rate_limit=key.rate_limit)
 
 
 def _hash(secret: str) -> str:

@@ -1,11 +1,12 @@
 """Things that should happen at most so often. In Redis, so that all processes share them; without
-Redis each process
-counts for itself: sane, if a little looser."""
+Redis each process counts for itself: sane, if a little looser.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Lock
 
 import redis
@@ -13,6 +14,35 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 _LOCAL_MAX = 10_000
+_AWAY_SECONDS = 5.0
+_WINDOW = 60.0
+
+# A token bucket in one number (GCRA): when all that was taken will be given back. Redis' own clock,
+# so that processes need not agree on the time. KEYS: the bucket. ARGV: microseconds that a request
+# takes to be given back, and that a full bucket takes. Returns whether there was one left, and the
+# microseconds until the bucket is full again.
+_TAKE = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local full = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now)
+local after = full + ARGV[1]
+if after - now > tonumber(ARGV[2]) then return {0, full - now} end
+redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000))
+return {1, after - now}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of one request that counts. `limit`: requests a minute. `remaining`: how many may
+    follow at once. `full_after`, `retry_after`: seconds until all may, and until one may.
+    """
+
+    allowed: bool
+    limit: int
+    remaining: int
+    full_after: float
+    retry_after: float
 
 
 class Limits:
@@ -33,7 +63,52 @@ class Limits:
         )
         self._monotonic = monotonic
         self._local: dict[str, float] = {}
+        self._buckets: dict[str, float] = {}
+        self._away_until = 0.0
         self._lock = Lock()
+        self._take = self._redis.register_script(_TAKE)
+
+    def take(self, name: str, per_minute: int) -> Taken:
+        """Count one request of `name`, of which `per_minute` may come at once and are given back
+        evenly over a minute.
+        """
+        found = self._take_shared(name, per_minute)
+        allowed, full_after = self._take_here(name, per_minute) if found is None else found
+        interval = _WINDOW / per_minute
+        return Taken(
+            allowed=allowed,
+            limit=per_minute,
+            # A hair's breadth for what is rounded off on the way.
+            remaining=max(0, int((_WINDOW - full_after) / interval + 1e-6)),
+            full_after=full_after,
+            retry_after=max(0.0, full_after + interval - _WINDOW),
+        )
+
+    def _take_shared(self, name: str, per_minute: int) -> tuple[bool, float] | None:
+        """None: Redis is away, and nobody waits for it twice in a row."""
+        if self._monotonic() < self._away_until:
+            return None
+        arguments = [round(_WINDOW * 1e6 / per_minute), round(_WINDOW * 1e6)]
+        try:
+            allowed, full_after = self._take(keys=[f"sora:rate:{name}"], args=arguments)
+        except redis.RedisError:
+            self._away_until = self._monotonic() + _AWAY_SECONDS
+            return None
+        return bool(allowed), full_after / 1e6
+
+    def _take_here(self, name: str, per_minute: int) -> tuple[bool, float]:
+        now = self._monotonic()
+        with self._lock:
+            full = max(self._buckets.get(name, 0.0), now)
+            after = full + _WINDOW / per_minute
+            if after - now > _WINDOW + 1e-6:
+                return False, full - now
+            if len(self._buckets) >= _LOCAL_MAX:
+                self._buckets = {key: until for key, until in self._buckets.items() if until > now}
+                if len(self._buckets) >= _LOCAL_MAX:
+                    self._buckets.clear()
+            self._buckets[name] = after
+        return True, after - now
 
     def once(self, name: str, seconds: float) -> bool:
         """True for the first who asks in `seconds`, false for all others."""

@@ -167,21 +167,32 @@ class ApiKey:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    scopes: Sequence[str] | None
+    rate_limit: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the user, with which rights, by which key (None without keys), in which request."""
+    """Who asks: the user, with which rights, by which key (None without keys), in which request.
+
+    `scopes`: None: all of the role. `rate_limit`: requests a minute; None: the default.
+    """
 
     user_id: str
     role: str = "user"
     api_key_id: str | None = None
     request_id: str | None = None
+    scopes: frozenset[str] | None = None
+    rate_limit: int | None = None
 
     @property
     def admin(self) -> bool:
         """Whether this caller may see and change what belongs to others."""
         return self.role == "admin"
+
+    def has(self, scope: str) -> bool:
+        """Whether the key is for this, too."""
+        return self.scopes is None or scope in self.scopes
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ class Settings:
     deleted_retention_days: float = 7
     content_retention_days: float | None = None
     event_retention_days: float | None = None
+    rate_limit_rpm: int | None = None
     web_threads: int = 32
     web_processes: int = 1
 
@@ -96,6 +97,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         deleted_retention_days=read.number("DELETED_RETENTION_DAYS", 7.0, float, 0, 3650),
         content_retention_days=read.optional("CONTENT_RETENTION_DAYS", 0, 36_500),
         event_retention_days=read.optional("EVENT_RETENTION_DAYS", 0, 36_500),
+        rate_limit_rpm=read.number("RATE_LIMIT_RPM", 0, int, 0, 1_000_000) or None,
         web_threads=read.number("WEB_THREADS", 32, int, 1, 512),
         web_processes=read.number("WEB_PROCESSES", 1, int, 1, 64),
     )

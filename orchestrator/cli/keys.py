@@ -45,7 +45,27 @@ def keys_command() -> None:
     metavar="DAYS",
     help="Worthless after that; by default it stays valid.",
 )
-def create(user: str, role: str, name: str | None, expires_days: float | None) -> None:
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(accounts.SCOPES["admin"]),
+    multiple=True,
+    help="What it is for; may be repeated. By default all that the role may.",
+)
+@click.option(
+    "--rate-limit",
+    type=click.IntRange(1, accounts.MAX_RATE),
+    metavar="N",
+    help="Requests a minute; by default RATE_LIMIT_RPM.",
+)
+def create(
+    user: str,
+    role: str,
+    name: str | None,
+    expires_days: float | None,
+    scopes: tuple[str, ...],
+    rate_limit: int | None,
+) -> None:
     """Make a key and print it: alone on stdout, this once.
 
     \b
@@ -57,7 +77,15 @@ def create(user: str, role: str, name: str | None, expires_days: float | None) -
     except OverflowError:
         raise click.BadParameter("is too far ahead.", param_hint="--expires-days") from None
     with _context() as ctx:
-        made = accounts.create_key(ctx, user, role=role, name=name, expires_at=expires_at)
+        made = accounts.create_key(
+            ctx,
+            user,
+            role=role,
+            name=name,
+            expires_at=expires_at,
+            scopes=scopes or None,
+            rate_limit=rate_limit,
+        )
     output.remark(f"{made.key.id} for {user} ({role}); it is shown only now.")
     click.echo(made.secret)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, text
@@ -9,7 +10,10 @@ from sqlalchemy import Connection, text
 from orchestrator.db.tables import api_keys
 from orchestrator.records import ApiKey
 
-_COLUMNS = "id, prefix, user_id, role, name, created_at, expires_at, revoked_at, last_used_at"
+_COLUMNS = (
+    "id, prefix, user_id, role, name, created_at, expires_at, revoked_at, last_used_at, scopes, "
+    "rate_limit"
+)
 _RESULT = tuple(api_keys.columns[name.strip()] for name in _COLUMNS.split(","))
 
 
@@ -23,12 +27,15 @@ def insert(
     role: str,
     name: str | None,
     expires_at: datetime | None,
+    scopes: Sequence[str] | None,
+    rate_limit: int | None,
 ) -> ApiKey:
     """Write a new key."""
     row = connection.execute(
         text(
-            "insert into api_keys (id, key_hash, prefix, user_id, role, name, expires_at) "
-            "values (:id, :hash, :prefix, :user_id, :role, :name, :expires_at) "
+            "insert into api_keys "
+            "(id, key_hash, prefix, user_id, role, name, expires_at, scopes, rate_limit) values "
+            "(:id, :hash, :prefix, :user_id, :role, :name, :expires_at, :scopes, :rate_limit) "
             f"returning {_COLUMNS}"
         ).columns(*_RESULT),
         {
@@ -39,6 +46,8 @@ def insert(
             "role": role,
             "name": name,
             "expires_at": expires_at,
+            "scopes": None if scopes is None else list(scopes),
+            "rate_limit": rate_limit,
         },
     ).one()
     return ApiKey(*row)

@@ -191,6 +191,8 @@ api_keys = Table(
     _time("expires_at"),
     _time("revoked_at"),
     _time("last_used_at"),
+    Column("scopes", ARRAY(Text)),
+    Column("rate_limit", Integer),
 )
 
 providers = Table(

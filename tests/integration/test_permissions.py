@@ -97,8 +97,12 @@ def headers_of(ctx: Context, role: str) -> dict[str, str]:
         return {}
     if role == "dead key":
         return bearer("vo_unknown")
-    user_id = {"owner": "ann", "another user": "bob", "admin": "root"}[role]
-    made = accounts.create_key(ctx, user_id, role="admin" if role == "admin" else "user")
+    made = {
+        "owner": lambda: accounts.create_key(ctx, "ann"),
+        "owner, read-only": lambda: accounts.create_key(ctx, "ann", scopes=["read"]),
+        "another user": lambda: accounts.create_key(ctx, "bob"),
+        "admin": lambda: accounts.create_key(ctx, "root", role="admin"),
+    }[role]()
     return bearer(made.secret)
 
 

@@ -111,3 +111,53 @@ def test_names_that_have_run_out_are_forgotten_first(server, clock):
     here.once("last", 5)
 
     assert here.once("young", 5) is False
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_take_refuses_what_is_too_much(server, clock, connected):
+    """As many as are allowed come at once, and no more; other names are not concerned."""
+    server.connected = connected
+    here = limits(server, clock)
+
+    taken = [here.take("key", 3) for _ in range(4)]
+
+    assert [True, True, True, False] == [one.allowed for one in taken]
+    assert [2, 1, 0, 0] == [one.remaining for one in taken]
+    assert [20, 40, 60, 60] == [round(one.full_after) for one in taken]
+    assert 20 == round(taken[-1].retry_after)
+    assert here.take("other", 3).allowed
+
+
+def test_take_gives_back_evenly_when_redis_is_away(server, clock):
+    """One more after a third of the minute, all after the whole."""
+    server.connected = False
+    here = limits(server, clock)
+    for _ in range(3):
+        here.take("key", 3)
+
+    clock.now += 20.1
+    assert [True, False] == [here.take("key", 3).allowed for _ in range(2)]
+    clock.now += 60
+    assert 2 == here.take("key", 3).remaining
+
+
+def test_take_is_shared_by_processes(server, clock):
+    """A name does not get more where there are more processes."""
+    here, there = limits(server, clock), limits(server, clock)
+
+    assert [True, True, False] == [one.take("key", 2).allowed for one in (here, there, here)]
+
+
+def test_take_leaves_redis_alone_when_it_has_just_been_away(server, clock):
+    """Only one request in five seconds waits for what does not answer."""
+    here = limits(server, clock)
+    server.connected = False
+    here.take("key", 2)
+    server.connected = True
+
+    alone = here.take("key", 2)
+    clock.now += 6
+    again = here.take("key", 2)
+
+    assert 0 == alone.remaining
+    assert 1 == again.remaining

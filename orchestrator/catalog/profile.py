@@ -7,7 +7,7 @@ an address and a key. Everything here is pure: nothing reads the environment or 
 from __future__ import annotations
 
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -172,6 +172,20 @@ class Profile:
             return max(raw.split(":"), key=len) or raw
         return raw
 
+    def derived_id(self, raw: str, source: str) -> str:
+        """The id to ask for a remix by: from the one that came back, and its source's.
+
+        LiteLLM finds a video's deployment by its id, and forgets to write that into the id of a
+        remix, edit or extension: it would ask elsewhere, and what was paid for could never be
+        fetched. Such a video is where its source is.
+        """
+        parts = _litellm_parts(source) if self.ids == "litellm" else []
+        if not parts:
+            return raw
+        inner = f"video_id:{_litellm_id(raw)}"
+        told = [inner if part.startswith("video_id:") else part for part in parts]
+        return "video_" + b64encode(";".join(told).encode()).decode()
+
     def read_status(self, raw: str) -> UpstreamStatus | None:
         """Our word for the server's; None if we do not know it (then it counts as running)."""
         return self.statuses.get(raw.strip().lower().replace("-", "_").replace(" ", "_"))
@@ -182,17 +196,18 @@ def _litellm_id(raw: str) -> str:
 
     The outer form differs between create, retrieve and list, because the other parts come and go.
     """
+    inner = next((part for part in _litellm_parts(raw) if part.startswith("video_id:")), "")
+    return inner.removeprefix("video_id:") or raw
+
+
+def _litellm_parts(raw: str) -> list[str]:
+    """What is inside such an id; empty for any other text."""
     encoded = raw.removeprefix("video_")
     if encoded == raw:
-        return raw
+        return []
+    padding = "=" * (-len(encoded.rstrip("=")) % 4)
     try:
-        text = b64decode(
-            encoded.rstrip("=") + "=" * (-len(encoded.rstrip("=")) % 4), altchars=b"-_"
-        )
-        parts = text.decode().split(";")
+        parts = b64decode(encoded.rstrip("=") + padding, altchars=b"-_").decode().split(";")
     except (Base64Error, UnicodeDecodeError, ValueError):
-        return raw
-    if not parts[0].startswith("litellm:"):
-        return raw
-    inner = next((part for part in parts if part.startswith("video_id:")), "")
-    return inner.removeprefix("video_id:") or raw
+        return []
+    return parts if parts[0].startswith("litellm:") else []

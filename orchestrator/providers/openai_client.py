@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
@@ -61,17 +62,17 @@ class OpenAIVideos:
     def remix(self, source_id: str, request: CreateRequest) -> ProviderVideo:
         """See `VideoProvider`."""
         submission = requests.remix(self._provider, source_id, request)
-        return self._submit(submission, refusals.remix_refusal)
+        return self._derive(source_id, submission)
 
     def edit(self, source_id: str, request: CreateRequest) -> ProviderVideo:
         """See `VideoProvider`."""
         submission = requests.edit(self._provider, source_id, request)
-        return self._submit(submission, refusals.remix_refusal)
+        return self._derive(source_id, submission)
 
     def extend(self, source_id: str, request: CreateRequest) -> ProviderVideo:
         """See `VideoProvider`."""
         submission = requests.extend(self._provider, source_id, request)
-        return self._submit(submission, refusals.remix_refusal)
+        return self._derive(source_id, submission)
 
     def retrieve(self, provider_video_id: str) -> ProviderVideo:
         """See `VideoProvider`."""
@@ -131,6 +132,10 @@ class OpenAIVideos:
         """See `VideoProvider`."""
         self._api.close()
         self._files.close()
+
+    def _derive(self, source_id: str, submission: Submission) -> ProviderVideo:
+        found = self._submit(submission, refusals.remix_refusal)
+        return replace(found, id=self._provider.profile.derived_id(found.id, source_id))
 
     def _submit(
         self, submission: Submission, refusal: Callable[[Reply, datetime], ProviderError]

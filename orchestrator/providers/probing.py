@@ -19,21 +19,25 @@ _NOBODYS_VIDEO = "video_00000000000000000000000000000000"
 def probe(profile: Profile, ask: Ask) -> Probe:
     """Ask for the list, and for a video that does not exist. `ask` raises ProviderError where no
     answer comes; nothing here costs money."""
+    what, path, expected = "a video that does not exist", video_path(_NOBODYS_VIDEO), 404
+    if profile.ids == "litellm":
+        # For an id that it has not made it would ask the vendor, who does not know our key.
+        what, path, expected = "its models", "/models", 200
     try:
         listed = ask("/videos", {"limit": "1", **profile.list_query})
-        asked = ask(video_path(_NOBODYS_VIDEO), {})
+        asked = ask(path, {})
     except ProviderError as error:
         return Probe(False, None, None, (f"It cannot be reached: {error.detail or error}.",))
     if {listed.status, asked.status} & {401, 403}:
         return Probe(True, False, None, (f"It does not accept our key: {_said(listed, asked)}",))
     page = read_page(listed.body, profile) if listed.ok else None
     problems = _list_problems(profile, listed, page)
-    if asked.status != 404 or asked.body is None:
+    if asked.status != expected or asked.body is None:
         problems.append(
-            f"Asked for a video that does not exist, it answers HTTP {asked.status} "
-            "instead of an API's 404: is the base URL right?"
+            f"Asked for {what}, it answers HTTP {asked.status} "
+            f"instead of an API's {expected}: is the base URL right?"
         )
-    accepted = True if page is not None or asked.status == 404 else None
+    accepted = True if page is not None or asked.status == expected else None
     return Probe(True, accepted, page is not None, tuple(problems))
 
 

@@ -46,16 +46,26 @@ def inner_id(shown: str, style: IdStyle) -> str:
     """The sandbox's own id in what a client sent; text that is none comes back as it is."""
     if style == "bifrost":
         return shown.partition(":")[0]
-    if style != "litellm" or not shown.startswith("video_"):
-        return shown
+    parts = _wrapped(shown) if style == "litellm" else {}
+    return parts.get("video_id", shown)
+
+
+def leads_elsewhere(shown: str, style: IdStyle) -> bool:
+    """Whether a LiteLLM proxy would ask the vendor's own address for this id: it finds the
+    deployment by the id, and only a create's names one.
+    """
+    return style == "litellm" and not _wrapped(shown).get("model_id")
+
+
+def _wrapped(shown: str) -> dict[str, str]:
+    """What is inside an id of LiteLLM's; nothing for any other text."""
+    if not shown.startswith("video_"):
+        return {}
     try:
         decoded = base64.b64decode(shown.removeprefix("video_"), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
-        return shown
-    for part in decoded.split(";"):
-        if part.startswith("video_id:"):
-            return part.removeprefix("video_id:")
-    return shown
+        return {}
+    return {name: value for name, _, value in (part.partition(":") for part in decoded.split(";"))}
 
 
 def _uuid7(now: float) -> uuid.UUID:

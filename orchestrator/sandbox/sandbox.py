@@ -12,7 +12,7 @@ from dataclasses import replace
 from orchestrator.sandbox.dialects import DIALECTS
 from orchestrator.sandbox.errors import RefusedError
 from orchestrator.sandbox.faults import Fault, Faults
-from orchestrator.sandbox.ids import inner_id, new_id, public_id
+from orchestrator.sandbox.ids import inner_id, leads_elsewhere, new_id, public_id
 from orchestrator.sandbox.intake import Order
 from orchestrator.sandbox.job import Failure, Job, Kind, State, state_of
 from orchestrator.sandbox.jobs import Jobs
@@ -120,7 +120,11 @@ class Sandbox:
     # ── showing
 
     def find(self, shown_id: str) -> Job:
-        """The job that a client names. Raises RefusedError (404)."""
+        """The job that a client names. Raises RefusedError: 404, or what a proxy makes of it."""
+        if leads_elsewhere(shown_id, self.dialect.ids):
+            raise RefusedError(
+                500, "Cannot connect to host api.openai.com:443", type="internal_server_error"
+            )
         job = self.jobs.find(self.inner(shown_id))
         if job is None:
             raise RefusedError(404, f"Video with id '{shown_id}' not found.", code="not_found")

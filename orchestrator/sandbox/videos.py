@@ -81,7 +81,9 @@ def _accepted(kind: Kind, source: str | None) -> Response:
         key = request.headers.get("Idempotency-Key")
         builds_on = source or (order.source if kind != "create" else None)
         job = sandbox.accept(order, kind, builds_on, key)
-        return _shown(job, "create", sandbox.dialect.create_status)
+        # LiteLLM knows the deployment of what it creates, and forgets it for what builds on that.
+        place: Place = "create" if kind == "create" else "retrieve"
+        return _shown(job, place, sandbox.dialect.create_status)
 
     return mishaps.misbehaving(sandbox, "create", act)
 

@@ -336,6 +336,9 @@ INNER = "video_aa11"
 LITELLM_CREATE = (
     "video_bGl0ZWxsbTpjdXN0b21fbGxtX3Byb3ZpZGVyOm9wZW5haTttb2RlbF9pZDp4O3ZpZGVvX2lkOnZpZGVvX2FhMTE="
 )
+LITELLM_SOURCE = (
+    "video_bGl0ZWxsbTpjdXN0b21fbGxtX3Byb3ZpZGVyOm9wZW5haTttb2RlbF9pZDp4O3ZpZGVvX2lkOnZpZGVvX2JiMjI="
+)
 LITELLM_LATER = (
     "video_bGl0ZWxsbTpjdXN0b21fbGxtX3Byb3ZpZGVyOm9wZW5haTttb2RlbF9pZDo7"
     "dmlkZW9faWQ6dmlkZW9fYWExMTtkZXBsb3ltZW50X2lkOnk="
@@ -361,6 +364,22 @@ LITELLM_LATER = (
 def test_canonical_id_is_one_for_all_spellings(profile: str, raw: str, canonical: str) -> None:
     """Ids that differ between create, retrieve and list are compared by what is inside."""
     assert canonical == PROFILES[profile].canonical_id(raw)
+
+
+@pytest.mark.parametrize(
+    ("profile", "raw", "source", "asked_by"),
+    [
+        ("litellm", LITELLM_LATER, LITELLM_SOURCE, LITELLM_CREATE),
+        ("litellm", LITELLM_LATER, "video_bb22", LITELLM_LATER),
+        ("litellm", INNER, LITELLM_SOURCE, LITELLM_CREATE),
+        ("openai", "video_2", "video_1", "video_2"),
+    ],
+)
+def test_derived_id_leads_to_where_the_source_is(
+    profile: str, raw: str, source: str, asked_by: str
+) -> None:
+    """LiteLLM's id of a remix does not say where the video is; its source's id does."""
+    assert asked_by == PROFILES[profile].derived_id(raw, source)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from api import (
     quotas,
     rates,
     retries,
+    sessions,
+    streams,
     tracing,
     videos,
     waiting,
@@ -39,12 +41,14 @@ BLUEPRINTS = (
     estimates.blueprint,
     downloads.blueprint,
     events.blueprint,
+    streams.blueprint,
     webhooks.blueprint,
     inbound.blueprint,
     quotas.blueprint,
     models.blueprint,
     facade_videos.blueprint,
     facade_models.blueprint,
+    sessions.blueprint,
     keys.blueprint,
     holds.blueprint,
     providers.blueprint,
@@ -71,6 +75,7 @@ def create_app(ctx: Context | None = None) -> Flask:
     auth.install(app, ctx)
     rates.install(app)
     waiting.install(app, ctx)
+    streams.install(app, ctx)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     pages.install_static(app)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, request
 
-from api import rates
+from api import cookies, rates
 from api.contract import Access, of
 from api.current import request_id
 from orchestrator.accounts import Authenticator, check_user_id
@@ -63,6 +63,8 @@ class Doorkeeper:
 
     def _keyed(self) -> Caller:
         if "Authorization" not in request.headers:
+            if cookies.COOKIE in request.cookies:
+                return self._authenticator.caller_of(cookies.key_id(self._ctx.settings))
             if self._anonymous:
                 return Caller(ANONYMOUS_USER)
             raise Unauthenticated

@@ -52,6 +52,8 @@ CODES: Mapping[str, str] = {
     "unauthenticated": "No API key came with the request, or one that does not count.",
     "forbidden": "This key may not do that.",
     "scope_missing": "This key is not for that; its scopes say what it is for.",
+    "foreign_page": "A request with a session's cookie must come from our own pages.",
+    "sessions_off": "There are no browser sessions here: SECRET_KEY is not set.",
     "not_local": "AUTH=off serves this machine only, and only its own pages.",
     "not_found": "There is no such thing, or it is somebody else's.",
     "method_not_allowed": "This address takes other methods; the header Allow lists them.",

@@ -15,6 +15,7 @@ from werkzeug.routing import Rule
 
 from api import answers
 from api.contract import Access, Contract, of
+from api.cookies import COOKIE
 from orchestrator import __version__
 
 Json = dict[str, Any]
@@ -41,6 +42,7 @@ _TAGS = {
     "models": "What can be asked for.",
     "openai": "The same for clients of the OpenAI API: its paths, its objects, its errors.",
     "admin": "For operators.",
+    "sessions": "Sign in with a browser.",
     "health": "For load balancers.",
 }
 
@@ -62,11 +64,14 @@ def document(app: Flask) -> Json:
             "description": "Asks AI models for videos and sees each one through to its end.",
         },
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
-        "security": [{"key": []}],
+        "security": [{"key": []}, {"session": []}],
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": _schemas(models),
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+            },
         },
     }
 

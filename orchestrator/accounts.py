@@ -15,6 +15,7 @@ from threading import Lock
 from orchestrator.context import Context
 from orchestrator.db import audit, keys
 from orchestrator.db.audit import Action
+from orchestrator.db.engine import Connection
 from orchestrator.errors import InvalidRequest, NotFound, Unauthenticated
 from orchestrator.ids import uuid7_hex
 from orchestrator.records import ApiKey, Caller
@@ -136,26 +137,37 @@ class Authenticator:
             Unauthenticated: the token is no key, or one that was revoked or has expired.
         """
         hashed = _hash(token)
+        return self._found(hashed, lambda connection: keys.valid(connection, hashed))
+
+    def caller_of(self, key_id: str) -> Caller:
+        """The caller whose key has this id; only for who has shown to have had the key.
+
+        Raises:
+            Unauthenticated: the key was revoked or has expired.
+        """
+        return self._found(key_id, lambda connection: keys.valid_id(connection, key_id))
+
+    def _found(self, name: str, find: Callable[[Connection], ApiKey | None]) -> Caller:
         now = self._monotonic()
         with self._lock:
-            until, caller = self._known.get(hashed, (0.0, None))
+            until, caller = self._known.get(name, (0.0, None))
         if caller is not None and until > now:
             return caller
         with self._ctx.database.statement() as connection:
-            key = keys.valid(connection, hashed)
+            key = find(connection)
             if key is not None:
                 keys.used(connection, key.id)
         if key is None:
             raise Unauthenticated("This API key is not valid: unknown, expired or revoked.")
         caller = _caller(key)
-        self._remember(hashed, now + _MEMORY_SECONDS, caller)
+        self._remember(name, now + _MEMORY_SECONDS, caller)
         return caller
 
-    def _remember(self, hashed: str, until: float, caller: Caller) -> None:
+    def _remember(self, name: str, until: float, caller: Caller) -> None:
         with self._lock:
             if len(self._known) >= _MEMORY_SIZE:
                 self._known.clear()
-            self._known[hashed] = (until, caller)
+            self._known[name] = (until, caller)
 
 
 def _caller(key: ApiKey) -> Caller:

@@ -38,6 +38,7 @@ class Settings:
     anonymous: bool = False
     webhook_allow_local: bool = False
     secret_key: str | None = field(default=None, repr=False)
+    cookie_secure: bool = False
     log_format: str = "pretty"
     log_level: str = "INFO"
     lease_seconds: float = 30
@@ -54,6 +55,7 @@ class Settings:
     rate_limit_rpm: int | None = None
     web_threads: int = 32
     web_processes: int = 1
+    streams_per_user: int = 100
 
     @property
     def local_webhooks(self) -> bool:
@@ -84,6 +86,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         anonymous=read.flag("ANONYMOUS"),
         webhook_allow_local=read.flag("WEBHOOK_ALLOW_LOCAL"),
         secret_key=read.text("SECRET_KEY", "") or None,
+        cookie_secure=read.flag("COOKIE_SECURE"),
         log_format=read.choice("LOG_FORMAT", "pretty", ("pretty", "json")),
         log_level=read.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         lease_seconds=read.number("LEASE_SECONDS", 30.0, float, 0.5, 3600),
@@ -100,6 +103,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         rate_limit_rpm=read.number("RATE_LIMIT_RPM", 0, int, 0, 1_000_000) or None,
         web_threads=read.number("WEB_THREADS", 32, int, 1, 512),
         web_processes=read.number("WEB_PROCESSES", 1, int, 1, 64),
+        streams_per_user=read.number("STREAMS_PER_USER", 100, int, 1, 100_000),
     )
     if settings.auth == "off" and not is_loopback(settings.host):
         raise ConfigurationError(

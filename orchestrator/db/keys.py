@@ -55,12 +55,21 @@ def insert(
 
 def valid(connection: Connection, key_hash: str) -> ApiKey | None:
     """The key with this hash, if it counts now."""
+    return _valid(connection, "key_hash", key_hash)
+
+
+def valid_id(connection: Connection, key_id: str) -> ApiKey | None:
+    """The key with this id, if it counts now."""
+    return _valid(connection, "id", key_id)
+
+
+def _valid(connection: Connection, column: str, value: str) -> ApiKey | None:
     row = connection.execute(
         text(
-            f"select {_COLUMNS} from api_keys where key_hash = :hash and revoked_at is null "
+            f"select {_COLUMNS} from api_keys where {column} = :value and revoked_at is null "
             "and (expires_at is null or expires_at > now())"
         ).columns(*_RESULT),
-        {"hash": key_hash},
+        {"value": value},
     ).one_or_none()
     return None if row is None else ApiKey(*row)
 

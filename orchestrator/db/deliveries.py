@@ -306,19 +306,16 @@ def replay(
     """Tell an endpoint (again) of what happened from `since` to before `until`, as far as it wants
     to know. Returns how many messages wait now; None: there are more than `limit` events.
     """
-    events = f"""
-        select t.* from video_events t where t.user_id = :user_id and t.seq is not null
-          and t.created_at >= :since and t.created_at < :until order by t.id limit {limit + 1}"""
-    bound = {"endpoint_id": endpoint_id, "user_id": user_id, "since": since, "until": until}
-    if (connection.scalar(text(f"select count(*) from ({events}) e"), bound) or 0) > limit:
-        return None
-    return int(
-        connection.scalar(
-            text(f"with told as ({events}), {outbox.replayed()} select count(*) from queued"),
-            bound,
-        )
-        or 0
+    event_ids = list(
+        connection.execute(
+            text(
+                "select id from video_events where user_id = :user_id and seq is not null "
+                "and created_at >= :since and created_at < :until order by id limit :limit"
+            ),
+            {"user_id": user_id, "since": since, "until": until, "limit": limit + 1},
+        ).scalars()
     )
+    return None if len(event_ids) > limit else outbox.repeat(connection, endpoint_id, event_ids)
 
 
 def prune(connection: Connection, *, days: float, limit: int) -> int:

@@ -60,10 +60,8 @@ v as (
 told as (
   insert into video_events (video_id, event_type, event_data, seq, user_id)
   select g.id, e.value ->> 'type', e.value -> 'data', e.place, g.user_id
-  from given g, jsonb_array_elements(g.events) with ordinality e(value, place)
-  returning *),
-{outbox.queued()}
-select {VIDEO} from v
+  from given g, jsonb_array_elements(g.events) with ordinality e(value, place))
+select {VIDEO}, {outbox.WANTED} from v
 """
 
 
@@ -77,8 +75,10 @@ def insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[st
         raise KeyError(sorted(unknown))
     result = connection.execute(
         video_query(_INSERT), {"rows": json.dumps([dict(row) for row in rows], default=str)}
-    )
-    return {video.id: video for video in to_videos(result)}
+    ).all()
+    if wanted := [row[0] for row in result if row[-1]]:
+        outbox.queue(connection, wanted, last=max(len(row["events"]) for row in rows))
+    return {video.id: video for video in to_videos(row[:-1] for row in result)}
 
 
 @dataclass(frozen=True, slots=True)

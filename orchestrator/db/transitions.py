@@ -72,8 +72,15 @@ def transition(
     row = connection.execute(_statement(guard, changes), bound).one_or_none()
     if row is None:
         return None
-    video = Video(*row[:-1])
-    if settle is not None and row[-1] == QuotaState.RESERVED and video.quota_state == settle:
+    *columns, old_quota_state, wanted = row
+    video = Video(*columns)
+    if wanted:
+        outbox.queue(connection, [video.id], last=len(move.events))
+    if (
+        settle is not None
+        and old_quota_state == QuotaState.RESERVED
+        and video.quota_state == settle
+    ):
         quotas.settle(connection, video)
     return video
 
@@ -109,10 +116,8 @@ def _statement(guard: str, changes: str) -> Any:
               then jsonb_build_object('from', v.old_status, 'to', v.status) else cast(:data as
               jsonb) end,
             v.seq - :told + t.place, v.user_id
-          from moved v, unnest(cast(:types as text[])) with ordinality t(type, place)
-          returning *),
-        {outbox.queued(videos="moved")}
-        select {VIDEO}, v.old_quota_state from moved v
+          from moved v, unnest(cast(:types as text[])) with ordinality t(type, place))
+        select {VIDEO}, v.old_quota_state, {outbox.WANTED} from moved v
         """
     )
 
@@ -145,15 +150,18 @@ def record(
             with v as (update videos v set seq = v.seq + 1, updated_at = now() {changes}
                        where v.id = :id and {guard} returning v.*),
             told as (insert into video_events (video_id, event_type, event_data, seq, user_id)
-                     select v.id, :event, cast(:data as jsonb), v.seq, v.user_id from v
-                     returning *),
-            {outbox.queued()}
-            select {VIDEO} from v
+                     select v.id, :event, cast(:data as jsonb), v.seq, v.user_id from v)
+            select {VIDEO}, {outbox.WANTED} from v
             """
         ),
         bound,
     ).one_or_none()
-    return None if row is None else Video(*row)
+    if row is None:
+        return None
+    *columns, wanted = row
+    if wanted:
+        outbox.queue(connection, [video_id], last=1)
+    return Video(*columns)
 
 
 def charge(connection: Connection, video: Video, *, cost: Decimal, kept: bool) -> Video | None:

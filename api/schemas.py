@@ -160,6 +160,14 @@ class VideoHistory(Query):
     limit: Annotated[int, Field(ge=1, le=1000)] = 1000
 
 
+class StreamStart(Query):
+    """From where on to tell."""
+
+    after: str | None = Field(
+        None, max_length=200, description="The id of the last event that is known."
+    )
+
+
 class Scope(Query):
     """Whose: one's own, or everybody's (for admins)."""
 

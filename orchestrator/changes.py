@@ -1,5 +1,5 @@
-"""What follows a committed change: the cache learns of it, and the right queue is rung. All of it
-may fail.
+"""What follows a committed change: the cache learns of it, readers of streams are woken, and the
+right queue is rung. All of it may fail.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from orchestrator.records import Video
 
 
 def published(ctx: Context, videos: Iterable[Video]) -> None:
-    """Call after the commit: put the new states into the cache."""
-    for video in videos:
+    """Call after the commit: put the new states into the cache, and wake whoever watches."""
+    changed = list(videos)
+    for video in changed:
         ctx.cache.put_video(views.video(video))
+    ctx.wakes.tell((video.user_id, video.id) for video in changed)
 
 
 def ring_submits(ctx: Context, videos: Iterable[Video]) -> None:

@@ -20,6 +20,7 @@ from orchestrator.providers import VideoProvider, open_provider
 from orchestrator.sender import Sender
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage, open_storage
+from orchestrator.wakes import Wakes
 
 
 class ProviderPool:
@@ -57,6 +58,7 @@ class Context:
     storage: Storage
     leases: Leases
     pool: ProviderPool
+    wakes: Wakes
     sender: Sender = field(default_factory=Sender)
     dice: Callable[[], float] = field(default=random.random)
 
@@ -84,6 +86,7 @@ class Context:
         self.leases.close()
         self.pool.close()
         self.broker.close()
+        self.wakes.close()
         self.cache.close()
         self.limits.close()
         self.database.close()
@@ -105,4 +108,5 @@ def build(settings: Settings, *, application: str = "orchestrator") -> Context:
         storage=open_storage(settings.storage_url, settings.storage_env),
         leases=Leases(database, settings.lease_seconds),
         pool=ProviderPool(),
+        wakes=Wakes(settings.redis_url),
     )

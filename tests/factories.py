@@ -24,6 +24,7 @@ from orchestrator.providers import VideoProvider
 from orchestrator.records import Video
 from orchestrator.settings import Settings
 from orchestrator.storage import open_storage
+from orchestrator.wakes import Wakes
 
 NOWHERE = "redis://127.0.0.1:1/0"
 MOVIE = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
@@ -84,6 +85,7 @@ def make_context(
         storage=open_storage(settings.storage_url, settings.storage_env),
         leases=Leases(database, settings.lease_seconds),
         pool=ProviderPool(open_client),
+        wakes=Wakes(settings.redis_url),
     )
 
 

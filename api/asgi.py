@@ -1,0 +1,12 @@
+"""What our server loads: `application` is a factory, so that importing this opens nothing."""
+
+from __future__ import annotations
+
+from api import wsgi
+from api.bridge import Bridge
+from orchestrator import settings
+
+
+def application() -> Bridge:
+    """The application of one server process, from the environment."""
+    return Bridge(wsgi.application(), threads=settings.load().web_threads)

@@ -69,6 +69,13 @@ class Stack:
             self._start_services(self._supervisor, lacks)
             self._phase("creating the tables")
             self._migrate()
+            # As late as possible: a stack that was killed a moment ago may just be letting go.
+            host = self.env["HOST"]
+            port = self._port("web", wiring.port_of(self.env, "PORT", wiring.DEFAULT_PORT), host)
+            self.env["PORT"] = str(port)
+            self.web_url = wiring.local_url(host, port)
+            if lacks.provider:
+                self._start_provider(self._supervisor)
             self._start_programs(self._supervisor)
         except BaseException:
             self.stop()
@@ -92,26 +99,24 @@ class Stack:
             valkey = EmbeddedValkey(self.folder / "valkey")
             supervisor.start(valkey)
             self.env["REDIS_URL"] = valkey.url
-        if lacks.provider:
-            self._phase("starting the sandbox provider")
-            port = self._port("sandbox", wiring.DEFAULT_SANDBOX_PORT, "127.0.0.1")
-            data = str(self.folder / "sandbox")
-            sandbox = self._program(
-                "sandbox",
-                *("orchestrator", "sandbox", "--host", "127.0.0.1"),
-                *("--port", str(port), "--data", data),
-            )
-            supervisor.start(sandbox)
-            self.env |= wiring.provider_environment(port)
-            self.sandbox_url = wiring.local_url("127.0.0.1", port)
-            self._wait(lambda: _answers(f"{self.sandbox_url}/v1/models"), sandbox)
+
+    def _start_provider(self, supervisor: Supervisor) -> None:
+        """The sandbox, which tells web when a video is done."""
+        self._phase("starting the sandbox provider")
+        port = self._port("sandbox", wiring.DEFAULT_SANDBOX_PORT, "127.0.0.1")
+        self.env |= wiring.provider_environment(self.env, port, self.folder)
+        sandbox = self._program(
+            "sandbox",
+            *("orchestrator", "sandbox", "--host", "127.0.0.1"),
+            *("--port", str(port), "--data", str(self.folder / "sandbox")),
+            *("--webhook-url", f"{self.web_url}/webhooks/openai"),
+            *("--webhook-secret", self.env["OPENAI_WEBHOOK_SECRET"]),
+        )
+        supervisor.start(sandbox)
+        self.sandbox_url = wiring.local_url("127.0.0.1", port)
+        self._wait(lambda: _answers(f"{self.sandbox_url}/v1/models"), sandbox)
 
     def _start_programs(self, supervisor: Supervisor) -> None:
-        # Chosen as late as possible: a stack that was killed a moment ago may just be letting go.
-        host = self.env["HOST"]
-        port = self._port("web", wiring.port_of(self.env, "PORT", wiring.DEFAULT_PORT), host)
-        self.env["PORT"] = str(port)
-        self.web_url = wiring.local_url(host, port)
         web = self._program("web", "orchestrator", "web")
         workers = [self._worker(number) for number in range(1, self._workers + 1)]
         programs = [web, *workers, self._program("scheduler", "orchestrator", "scheduler")]

@@ -65,12 +65,16 @@ def common_environment(env: Mapping[str, str], folder: Path) -> dict[str, str]:
     return wired
 
 
-def provider_environment(port: int) -> dict[str, str]:
-    """How to reach the sandbox on `port`. A real key in the environment must not travel there."""
+def provider_environment(env: Mapping[str, str], port: int, folder: Path) -> dict[str, str]:
+    """How to reach the sandbox on `port`, and the secret that signs its webhooks. A real key in
+    the environment must not travel there.
+    """
     return {
         "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
         "OPENAI_API_KEY": "sandbox",
         "PROVIDER_PROFILE": "sandbox",
+        "OPENAI_WEBHOOK_SECRET": named(env, "OPENAI_WEBHOOK_SECRET")
+        or kept_secret(folder / "webhook-secret"),
     }
 
 

@@ -86,12 +86,23 @@ def test_common_environment_when_the_operator_decided(tmp_path: Path) -> None:
 
 def test_provider_environment_makes_valid_settings(tmp_path: Path) -> None:
     """The settings accept what the stack tells its processes; a real key does not travel."""
-    env = common_environment({"OPENAI_API_KEY": "sk-real"}, tmp_path) | provider_environment(8100)
+    given = {"OPENAI_API_KEY": "sk-real"}
+    env = common_environment(given, tmp_path) | provider_environment(given, 8100, tmp_path)
 
     settings = load(env)
 
     assert settings.auth == "off"
     assert "sk-real" not in env.values()
+
+
+def test_provider_environment_keeps_the_secret_of_webhooks(tmp_path: Path) -> None:
+    """One's own where it is set; else one that stays the same from start to start."""
+    own = provider_environment({"OPENAI_WEBHOOK_SECRET": "mine"}, 8100, tmp_path)
+    made, again = (provider_environment({}, 8100, tmp_path) for _ in range(2))
+
+    assert "mine" == own["OPENAI_WEBHOOK_SECRET"]
+    assert made == again
+    assert len(made["OPENAI_WEBHOOK_SECRET"]) > 30
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ SECTIONS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("providers", "operation", "Show the providers, pause or resume one."),
             Entry("doctor", "doctor", "Check settings, services, workers and providers."),
             Entry("keys", "keys", "Make, list and revoke API keys."),
+            Entry("users", "users", "Erase all data of a user."),
             Entry("migrate", "processes", "Create or update the tables."),
             Entry("web", "processes", "Run the HTTP server."),
             Entry("scheduler", "processes", "Run the scheduler."),

@@ -27,6 +27,7 @@ class Action(StrEnum):
     VIDEO_DELETED = "video.deleted"
     VIDEO_ARCHIVED = "video.archived"
     VIDEOS_RETRIED = "videos.retried"
+    USER_ERASED = "user.erased"
     CACHE_CLEARED = "cache.cleared"
 
 

@@ -28,6 +28,7 @@ ACTS: dict[str, tuple[dict[str, Any] | None, Action]] = {
     "providers.pause": ({"reason": "invoice"}, Action.PROVIDER_PAUSED),
     "providers.resume": (None, Action.PROVIDER_RESUMED),
     "retries.create": ({}, Action.VIDEOS_RETRIED),
+    "users.erase": (None, Action.USER_ERASED),
     "admin.clear": (None, Action.CACHE_CLEARED),
 }
 # Takes an attempt of unknown outcome: test_outcomes.py asks for its act.

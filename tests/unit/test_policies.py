@@ -4,10 +4,14 @@ import pytest
 
 from orchestrator.lifecycle import Status
 from orchestrator.policies import (
+    CIRCUIT_FAILURES,
+    DELIVERY_WAITS,
     ENOUGH_DURATIONS,
     backoff,
     cache_ttl,
+    circuit_wait,
     default_videos_limit,
+    delivery_wait,
     jittered,
     poll_delay,
 )
@@ -88,3 +92,34 @@ def test_cache_ttl_is_an_hour_for_completed_videos_alone(status, seconds):
 def test_default_limit_depends_on_the_user(user_id, limit):
     """A thousand for the admin, ten for the unknown, a hundred for all others."""
     assert limit == default_videos_limit(user_id)
+
+
+def test_deliveries_wait_longer_from_attempt_to_attempt_until_they_end():
+    """Ten attempts within about three days, each wait longer than the one before."""
+    waits = [delivery_wait(attempts, EVEN) for attempts in range(1, 12)]
+
+    assert [*DELIVERY_WAITS, None, None] == waits
+    assert sorted(DELIVERY_WAITS) == list(DELIVERY_WAITS)
+    assert 3 * 86_400 < sum(DELIVERY_WAITS) < 4 * 86_400
+
+
+@pytest.mark.parametrize(("dice", "expected"), [(0.0, 270.0), (0.5, 300.0), (1.0, 330.0)])
+def test_waits_of_deliveries_spread_ten_per_cent(dice, expected):
+    """Receivers that come back are not all told at the same moment."""
+    assert pytest.approx(expected) == delivery_wait(2, dice)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, 5), (1, 5), (60, 60)])
+def test_receivers_can_lengthen_a_wait_but_not_shorten_it(asked, expected):
+    """Retry-After is a lower bound; it does not make up for the last attempt."""
+    assert expected == delivery_wait(1, EVEN, asked=asked)
+    assert None is delivery_wait(10, EVEN, asked=asked)
+
+
+@pytest.mark.parametrize(
+    ("failures", "expected"),
+    [(0, 0), (CIRCUIT_FAILURES - 1, 0), (CIRCUIT_FAILURES, 5), (5, 20), (9, 300), (10_000, 300)],
+)
+def test_failing_receivers_are_left_alone_for_minutes(failures, expected):
+    """From the third failure in a row on, and never for longer than five minutes."""
+    assert expected == circuit_wait(failures, EVEN)

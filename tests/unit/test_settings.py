@@ -272,3 +272,17 @@ def test_providers_file_is_read_when_named(tmp_path):
 
     assert "PROVIDERS_FILE" == error.param
     assert "No such file" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("env", "allowed"),
+    [
+        ({}, False),
+        ({"WEBHOOK_ALLOW_LOCAL": "on"}, True),
+        ({"AUTH": "off"}, True),
+        ({"AUTH": "off", "WEBHOOK_ALLOW_LOCAL": "off"}, True),
+    ],
+)
+def test_webhooks_go_to_this_machine_only_where_that_opens_nothing(env, allowed):
+    """Who may use it without a key sits at this machine anyway."""
+    assert allowed == load(env).local_webhooks

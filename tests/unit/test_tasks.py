@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from orchestrator import dispatch
 from orchestrator.broker import QUEUES, Ring, celery_app, polls, submits
 from orchestrator.db.queue import DueAttempt
 from orchestrator.lifecycle import AttemptState, Kind
-from workers import tasks
+from workers import process, tasks
 
 NOWHERE = "redis://127.0.0.1:1/0"
 ROOT = Path(__file__).parents[2]
@@ -122,3 +123,14 @@ def test_worker_acknowledges_early_and_fetches_no_more_than_it_works_on() -> Non
     )
     assert ["json"] == conf.accept_content
     assert conf.broker_connection_max_retries is None
+
+
+def test_receivers_of_webhooks_take_only_some_threads() -> None:
+    """The others are for videos, however many receivers let us wait; a slot that is free is used."""
+    with ExitStack() as busy:
+        taken = [busy.enter_context(process.delivering()) for _ in range(process.DELIVERING + 1)]
+    with process.delivering() as free:
+        pass
+
+    assert [True] * process.DELIVERING + [False] == taken
+    assert free

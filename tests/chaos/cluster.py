@@ -130,11 +130,15 @@ class Cluster:
         self.programs[name] = Program(name, argv, self.env, self.folder / "logs")
 
     def _wait_until_ready(self) -> None:
+        self.wait_for(f"{self.sandbox_url}/v1/models", path="")
+        self.wait_for(self.web_url)
+
+    def wait_for(self, url: str, *, path: str = "/readyz") -> None:
+        """Wait until a server answers."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError):
-                self._get(f"{self.sandbox_url}/v1/models")
-                self._get(f"{self.web_url}/readyz")
+                self._get(url + path)
                 return
             time.sleep(0.1)
         raise AssertionError({name: p.last_words() for name, p in self.programs.items()})

@@ -1,9 +1,9 @@
 """The workers' application, in a process that dies on demand: `celery -A tests.chaos.mortal worker
 …`.
 
-The file named by MORTAL_FILE says where: `step:number:moment`, the number-th commit of that
-step, `before` or `after` it. The
-process removes the file and kills itself there, so that its successor lives.
+The file named by MORTAL_FILE says where: `step:number:moment`, the number-th commit of that step,
+`before` or `after` it. The process removes the file and kills itself there, so that its successor
+lives.
 """
 
 from __future__ import annotations

@@ -41,8 +41,10 @@ def served(
 
 @pytest.fixture
 def stage(served: Upstream, database_url: str) -> Iterator[Stage]:
-    """A stage with nothing on it."""
-    with staged(served) as opened:
+    """A stage with nothing on it, where it is soon known what became of a lost answer: a lane is
+    looked at every second until then.
+    """
+    with staged(served, reconcile_grace_seconds=5.0) as opened:
         yield opened
 
 

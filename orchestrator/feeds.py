@@ -26,6 +26,7 @@ _AT_ONCE = 500
 _TICK_SECONDS = 0.5
 _PROGRESS_SECONDS = 1.0
 _FIRST_PATIENCE = 0.005
+_LAST_PATIENCE = 0.1
 _STUCK_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
@@ -270,7 +271,7 @@ class Feeds:
         feed.place = news.place
         feed.stale = news.more
         if news.unsettled:
-            feed.patience = min(1.0, feed.patience * 2)
+            feed.patience = min(_LAST_PATIENCE, feed.patience * 2)
             self._again(feed, now + feed.patience)
         else:
             feed.patience = _FIRST_PATIENCE

@@ -34,8 +34,9 @@ class Wakes:
     def __init__(self, url: str, *, client: redis.Redis | None = None):
         self._redis = client or redis.Redis.from_url(
             url,
-            socket_timeout=0.2,
-            socket_connect_timeout=0.2,
+            # Nobody waits for these threads, and a wake that is given up costs seconds.
+            socket_timeout=2,
+            socket_connect_timeout=2,
             retry=Retry(NoBackoff(), 0),
             socket_keepalive=True,
         )

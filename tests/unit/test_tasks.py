@@ -126,7 +126,7 @@ def test_worker_acknowledges_early_and_fetches_no_more_than_it_works_on() -> Non
 
 
 def test_receivers_of_webhooks_take_only_some_threads() -> None:
-    """The others are for videos, however many receivers let us wait; a slot that is free is used."""
+    """The others are for videos, however many receivers let us wait."""
     with ExitStack() as busy:
         taken = [busy.enter_context(process.delivering()) for _ in range(process.DELIVERING + 1)]
     with process.delivering() as free:

@@ -19,6 +19,7 @@ from orchestrator.submissions import Submitted
 blueprint = Blueprint("openai_videos", __name__, url_prefix="/v1/videos")
 
 POLL_HEADER = "openai-poll-after-ms"
+_NO_CHARACTERS = "Characters are not supported here."
 
 
 @blueprint.post("")
@@ -112,12 +113,25 @@ def extend() -> Response:
     return _accepted(made)
 
 
-@blueprint.route("/characters", methods=["GET", "POST"])
+@blueprint.post("/characters")
+@contract("Characters are not supported", tag="openai", facade=True, answer=OpenAIError, status=400)
+def create_character() -> Response:
+    """No server that we know of has them."""
+    raise Unsupported(_NO_CHARACTERS)
+
+
+@blueprint.get("/characters")
+@contract("Characters are not supported", tag="openai", facade=True, answer=OpenAIError, status=400)
+def list_characters() -> Response:
+    """No server that we know of has them."""
+    raise Unsupported(_NO_CHARACTERS)
+
+
 @blueprint.get("/characters/<character_id>")
 @contract("Characters are not supported", tag="openai", facade=True, answer=OpenAIError, status=400)
-def characters(character_id: str | None = None) -> Response:
+def show_character(character_id: str) -> Response:
     """No server that we know of has them."""
-    raise Unsupported("Characters are not supported here.")
+    raise Unsupported(_NO_CHARACTERS)
 
 
 @blueprint.get("/<video_id>")

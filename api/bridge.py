@@ -8,8 +8,10 @@ import asyncio
 import io
 import signal
 import sys
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeAlias
@@ -43,6 +45,7 @@ class Bridge:
         self._feeds = feeds_of(app)
         # A pool of futures would cost each request as much as the server itself does.
         self._exchanges: SimpleQueue[Exchange] = SimpleQueue()
+        self._bells: Bells | None = None
         for n in range(threads):
             Thread(target=self._work, name=f"request-{n}", daemon=True).start()
 
@@ -55,7 +58,8 @@ class Bridge:
             self._exchanges.put(exchange)
             answer = await exchange.answered
             if isinstance(answer, EventStream):
-                await _carry(answer, exchange)
+                self._bells = self._bells or Bells(asyncio.get_running_loop())
+                await _carry(answer, exchange, self._bells)
             elif answer is not None:
                 await send(exchange.head())
                 await send(_chunk(answer, more=False))
@@ -72,9 +76,9 @@ class Bridge:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _stop(self) -> None:
-        Thread(target=self._feeds.close, name="farewell").start()
         # Its reaction to this one is the same, and still its own.
         signal.raise_signal(signal.SIGINT)
+        Thread(target=self._feeds.close, name="farewell").start()
 
     def _work(self) -> None:
         while True:
@@ -86,6 +90,31 @@ class Bridge:
                 # The application explains its own errors; this is a client that has gone.
                 log.debug("request_broken_off", error=type(error).__name__)
             exchange.finish(answer)
+
+
+class Bells:
+    """Rings clients' bells from other threads. However many, the loop is called once: each call
+    writes into the pipe through which it also learns of signals, and a full one loses them.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop):
+        self._loop = loop
+        self._due: deque[asyncio.Event] = deque()
+        self._called = False
+
+    def ring(self, bell: asyncio.Event) -> None:
+        """Set this event, soon, in the loop."""
+        self._due.append(bell)
+        if not self._called:
+            self._called = True
+            with suppress(RuntimeError):  # the loop has ended before
+                self._loop.call_soon_threadsafe(self._ring)
+
+    def _ring(self) -> None:
+        # First the flag: a bell that comes now calls again, or is found below.
+        self._called = False
+        while self._due:
+            self._due.popleft().set()
 
 
 class Exchange:
@@ -190,16 +219,10 @@ class _Body(io.RawIOBase):
         return len(taken)
 
 
-async def _carry(stream: EventStream, exchange: Exchange) -> None:
+async def _carry(stream: EventStream, exchange: Exchange, bells: Bells) -> None:
     """Bring a stream to its client until one of them ends."""
-    loop = asyncio.get_running_loop()
     bell = asyncio.Event()
-
-    def ring() -> None:
-        with suppress(RuntimeError):  # the loop has ended before
-            loop.call_soon_threadsafe(bell.set)
-
-    stream.feed.ring = ring
+    stream.feed.ring = partial(bells.ring, bell)
     gone = asyncio.ensure_future(_gone(exchange.receive, bell))
     try:
         await exchange.send(exchange.head())

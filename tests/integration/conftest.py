@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 
 from api import create_app
+from api.streams import feeds_of
 from orchestrator.context import Context
 from tests.api_client import ApiClient, client
 from tests.factories import make_context, make_settings
@@ -53,9 +54,11 @@ def ctx(make_ctx: Callable[..., Context]) -> Context:
 
 
 @pytest.fixture
-def app(ctx: Context) -> Flask:
+def app(ctx: Context) -> Iterator[Flask]:
     """The application over that context, with AUTH=off."""
-    return create_app(ctx)
+    app = create_app(ctx)
+    yield app
+    feeds_of(app).close()
 
 
 @pytest.fixture

@@ -455,7 +455,6 @@ def test_address_answers_with_events_that_no_proxy_holds_back(app, api, ctx):
     assert answer.text.endswith("}\n\n")
     answer.close()
     assert 0 == len(feeds_of(app))
-    feeds_of(app).close()
 
 
 def test_address_answers_204_when_the_reader_knows_the_end(api):

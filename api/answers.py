@@ -83,40 +83,6 @@ class Videos(Answer):
     data: list[Video]
 
 
-class AcceptedVideo(Answer):
-    """A place of a batch whose video was accepted."""
-
-    status: Literal[202]
-    video: Video
-
-
-class RefusedVideo(Answer):
-    """A place of a batch that was refused: the status that it alone would have got, and why."""
-
-    status: int = Field(ge=400, le=599)
-    error: ErrorObject
-
-
-class Batch(Answer):
-    """What became of each video of a batch, in their order."""
-
-    data: list[AcceptedVideo | RefusedVideo]
-
-
-class Estimate(Answer):
-    """What a video would cost (US dollars), and whether the quota allows it now."""
-
-    object: Literal["estimate"]
-    model: str
-    seconds: str
-    size: str
-    cost: float = Field(description="What would be reserved for it.")
-    allowed: bool
-    remaining: int = Field(description="Videos that are left this month.")
-    cost_used: float
-    cost_limit: float | None
-
-
 class Event(Answer):
     """One thing that happened. `seq` numbers the changes of one video; null for audit events."""
 

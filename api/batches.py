@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from flask import Blueprint, Response
 from pydantic import Field, JsonValue, WithJsonSchema
 from pydantic_core import to_json
 
-from api import answers
+from api.answers import Answer, ErrorObject, Video
 from api.bodies import json_body, parsed
 from api.contract import contract
 from api.current import caller, context
@@ -38,11 +38,31 @@ class CreateVideos(Body):
     ]
 
 
+class AcceptedVideo(Answer):
+    """A place of a batch whose video was accepted."""
+
+    status: Literal[202]
+    video: Video
+
+
+class RefusedVideo(Answer):
+    """A place of a batch that was refused: the status that it alone would have got, and why."""
+
+    status: int = Field(ge=400, le=599)
+    error: ErrorObject
+
+
+class Batch(Answer):
+    """What became of each video of a batch, in their order."""
+
+    data: list[AcceptedVideo | RefusedVideo]
+
+
 @blueprint.post("/batch")
 @contract(
     "Ask for many videos",
     body=CreateVideos,
-    answer=answers.Batch,
+    answer=Batch,
     status=202,
     creates=True,
 )

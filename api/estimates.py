@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from typing import Literal
 
-from api import answers, schemas
+from flask import Blueprint, Response
+from pydantic import Field
+
+from api import schemas
+from api.answers import Answer
 from api.bodies import json_body
 from api.contract import contract
 from api.current import caller, context
@@ -14,12 +18,26 @@ from orchestrator import estimates, views
 blueprint = Blueprint("estimates", __name__, url_prefix="/api")
 
 
+class Estimate(Answer):
+    """What a video would cost (US dollars), and whether the quota allows it now."""
+
+    object: Literal["estimate"]
+    model: str
+    seconds: str
+    size: str
+    cost: float = Field(description="What would be reserved for it.")
+    allowed: bool
+    remaining: int = Field(description="Videos that are left this month.")
+    cost_used: float
+    cost_limit: float | None
+
+
 @blueprint.post("/estimate")
 @contract(
     "What a video would cost, without asking for it",
     tag="quota",
     body=schemas.CreateVideo,
-    answer=answers.Estimate,
+    answer=Estimate,
 )
 def create() -> Response:
     """Takes what `POST /api/videos` takes, refuses what that refuses, and reserves nothing."""

@@ -198,6 +198,42 @@ def test_remix_becomes_an_edit_when_the_profile_says_so(server: ScriptedServer) 
     assert {"prompt": "a dog", "video": {"id": "video_src"}} == said.json
 
 
+def test_edit_names_its_source_in_json(server: ScriptedServer) -> None:
+    """The SDK's own method cannot send that."""
+    server.answer(Answer(body=JOB))
+
+    with client(server.base_url) as provider:
+        provider.edit("video_src", request(prompt="in snow"))
+
+    (said,) = server.said
+    assert "/v1/videos/edits" == said.path
+    assert {"prompt": "in snow", "video": {"id": "video_src"}} == said.json
+    assert "video_1-1" == said.headers["idempotency-key"]
+
+
+def test_extension_asks_for_what_it_adds_in_json(server: ScriptedServer) -> None:
+    """What comes back is the whole length."""
+    server.answer(Answer(body={**JOB, "seconds": "12"}))
+
+    with client(server.base_url) as provider:
+        made = provider.extend("video_src", request(prompt="it lands", seconds="8"))
+
+    (said,) = server.said
+    assert "/v1/videos/extensions" == said.path
+    assert {"prompt": "it lands", "seconds": "8", "video": {"id": "video_src"}} == said.json
+    assert "12" == made.seconds
+
+
+def test_edits_and_extensions_are_unsupported_without_a_call(server: ScriptedServer) -> None:
+    """A profile without them never bothers its server."""
+    with client(server.base_url, "azure") as provider:
+        for call in (provider.edit, provider.extend):
+            with pytest.raises(Unsupported):
+                call("video_src", request())
+
+    assert [] == server.said
+
+
 def test_remix_is_unsupported_without_a_call(server: ScriptedServer) -> None:
     """A profile without remix never bothers its server."""
     with client(server.base_url, "sglang") as provider, pytest.raises(Unsupported):

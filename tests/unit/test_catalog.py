@@ -251,6 +251,22 @@ def test_check_lets_a_remix_keep_its_sources_shape() -> None:
     check(catalog(), kind="remix", model="retired", seconds="5", size="1x1")
 
 
+def test_check_looks_at_what_an_extension_adds() -> None:
+    """Its size and model are those of its source, whatever is allowed by now."""
+    check(catalog(), kind="extension", model="retired", seconds="8", size="1x1")
+
+    with pytest.raises(InvalidRequest) as caught:
+        check(catalog(), kind="extension", seconds="5")
+
+    assert "seconds" == caught.value.param
+
+
+def test_catalog_offers_what_any_of_its_providers_can_do() -> None:
+    """A door that leads nowhere can say so at once."""
+    assert [True, False] == [catalog(name).offers("edit") for name in ("openai", "sglang")]
+    assert catalog("sglang").offers("create")
+
+
 def test_check_refuses_images_where_the_provider_takes_none() -> None:
     """The error names the field."""
     made = catalog(profile="openai")

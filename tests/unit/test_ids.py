@@ -1,11 +1,12 @@
 """Ids: ours are told at a glance, and sort by their time."""
 
 import time
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
-from orchestrator.ids import is_video_id, new_video_id, uuid7_hex
+from orchestrator.ids import is_video_id, new_video_id, time_of, uuid7_hex
 
 
 def test_uuid7_has_version_and_variant_of_the_rfc():
@@ -40,6 +41,24 @@ def test_uuid7_differs_when_made_in_one_millisecond():
     made = [uuid7_hex() for _ in range(2000)]
 
     assert len(made) == len(set(made))
+
+
+@pytest.mark.parametrize(
+    ("digits", "expected"),
+    [
+        ("000000000000", "1970-01-01T00:00:00+00:00"),
+        ("019a8b5c2e01", "2025-11-16T06:31:05.473000+00:00"),
+        ("ffffffffffff", "9999-12-31T23:59:59+00:00"),
+    ],
+)
+def test_time_of_an_id_is_in_its_first_digits(digits, expected):
+    """To the millisecond; one that somebody made up stays within what dates can say."""
+    assert expected == time_of(f"video_{digits}{'0' * 20}").isoformat()
+
+
+def test_time_of_a_new_id_is_now():
+    """Whoever made it."""
+    assert abs((time_of(new_video_id()) - datetime.now(UTC)).total_seconds()) < 5
 
 
 def test_new_video_id_is_one():

@@ -10,6 +10,7 @@ from orchestrator.policies import (
     backoff,
     cache_ttl,
     circuit_wait,
+    client_delay,
     default_videos_limit,
     delivery_wait,
     jittered,
@@ -17,6 +18,14 @@ from orchestrator.policies import (
 )
 
 EVEN = 0.5  # the roll of the dice that changes nothing
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"), [(-5, 5), (0, 5), (60, 10), (120, 15), (1_000_000, 15)]
+)
+def test_clients_are_asked_to_look_more_rarely_when_a_video_gets_older(age, expected):
+    """From 5 to 15 seconds, also where clocks disagree."""
+    assert expected == client_delay(age)
 
 
 @pytest.mark.parametrize(("dice", "expected"), [(0.0, 8.0), (0.5, 10.0), (1.0, 12.0)])

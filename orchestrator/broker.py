@@ -1,10 +1,9 @@
 """Celery as a doorbell: messages that name ids, may be lost, doubled or late, and never hold the
 truth.
 
-The settings follow from trials: early acknowledgement with prefetch off (late acknowledgement
-makes a worker exit
-when the broker restarts, and a message is redelivered only after an hour), no results, no ETA,
-no retries by Celery.
+The settings follow from trials: early acknowledgement with prefetch off (late acknowledgement makes
+a worker exit when the broker restarts, and a message is redelivered only after an hour), no
+results, no ETA, no retries by Celery.
 """
 
 from __future__ import annotations

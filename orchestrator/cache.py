@@ -1,11 +1,9 @@
 """The cache of videos, in Redis or Valkey. Everything here may fail: then it costs time, never
 truth.
 
-Keys are `sora:video:{id}`; values are JSON as GET shows it. A write carries the video's `seq`,
-and an older one never
-replaces a newer one; invalidating leaves a short-lived tombstone with that number, so that a
-reader who was
-slow cannot put the old state back.
+Keys are `sora:video:{id}`; values are JSON as GET shows it. A write carries the video's `seq`, and
+an older one never replaces a newer one; invalidating leaves a short-lived tombstone with that
+number, so that a reader who was slow cannot put the old state back.
 """
 
 from __future__ import annotations

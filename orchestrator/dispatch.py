@@ -1,8 +1,7 @@
 """The sweep: the periodic look in PostgreSQL for what is due, expired or forgotten.
 
 It never works on a video itself: it admits, makes due and rings, so that one path leads into
-execution. Any number of
-processes may sweep at once, and none of them is needed.
+execution. Any number of processes may sweep at once, and none of them is needed.
 """
 
 from __future__ import annotations

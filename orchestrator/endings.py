@@ -20,8 +20,7 @@ def cancel(ctx: Context, caller: Caller, video_id: str) -> Video:
     """Stop a video that is not finished. A second cancel answers like the first.
 
     A queued one gives its place in the quota back. One that the provider has accepted keeps it
-    until the provider
-    is done: it may still charge for it.
+    until the provider is done: it may still charge for it.
 
     Raises:
         NotFound: no such video of this user.

@@ -1,8 +1,8 @@
 """Which provider a waiting video goes to when the one it waits for turns everybody away.
 
 Only for models that were given fallbacks, only for plain creates, and never once an attempt's
-outcome was unknown: then the
-first provider may have it, and a second one would be paid for the same.
+outcome was unknown: then the first provider may have it, and a second one would be paid for the
+same.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The leases that this process holds, and the one thread that keeps them alive.
 
-A lease measures the process, not the call: however long a provider takes to answer, the lease
-lives on while
-the process does, and runs out soon after its death.
+A lease measures the process, not the call: however long a provider takes to answer, the lease lives
+on while the process does, and runs out soon after its death.
 """
 
 from __future__ import annotations

@@ -29,9 +29,8 @@ def match(
 ) -> list[tuple[Open, ProviderVideo]]:
     """Pair attempts of unknown outcome with listed videos that nobody has claimed.
 
-    The oldest attempt takes the oldest video that fits; videos that somebody still waits for
-    come before those that
-    were cancelled, and attempts that are open before those that were given up.
+    The oldest attempt takes the oldest video that fits; videos that somebody still waits for come
+    before those that were cancelled, and attempts that are open before those that were given up.
 
     Args:
         listed: videos of the list that belong to no attempt yet.

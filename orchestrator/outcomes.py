@@ -1,9 +1,8 @@
 """What became of a submission: each function records one outcome, in one transaction.
 
-Used by whoever learns of it: the submit step itself, the rescue of a dead worker's,
-reconciliation, an operator.
-What the provider said goes to the attempt, always; the video follows only if nobody has decided
-otherwise since.
+Used by whoever learns of it: the submit step itself, the rescue of a dead worker's, reconciliation,
+an operator. What the provider said goes to the attempt, always; the video follows only if nobody
+has decided otherwise since.
 """
 
 from __future__ import annotations
@@ -51,8 +50,8 @@ def accepted(
     token: str | None,
 ) -> Video | None:
     """The provider has taken it. The video follows if this attempt is the one that it waits for;
-    else the attempt
-    is detached and watched. Returns the video if it moved."""
+    else the attempt is detached and watched. Returns the video if it moved.
+    """
     with ctx.database.transaction() as connection:
         pair = attempts.lock(connection, video_id, n)
         if pair is None or pair[1].canonical_id is not None:

@@ -18,8 +18,8 @@ COUNTED = 10_000
 @dataclass(frozen=True, slots=True)
 class Overview:
     """A configured provider. Times are by our clock; `unclaimed` are videos of its list that nobody
-    here asked for,
-    `duplicates` late successes of attempts whose video had moved on."""
+    here asked for, `duplicates` late successes of attempts whose video had moved on.
+    """
 
     provider: Provider
     in_flight: int

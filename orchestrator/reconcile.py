@@ -1,10 +1,9 @@
 """Finding out what became of submissions of unknown outcome: by looking through the provider's
 list.
 
-One walk serves all unknown attempts of an account. An attempt is adopted if its video is there,
-and given up only
-after two clean looks, far enough apart, that did not find it. Nothing is ever sent again before
-that.
+One walk serves all unknown attempts of an account. An attempt is adopted if its video is there, and
+given up only after two clean looks, far enough apart, that did not find it. Nothing is ever sent
+again before that.
 """
 
 from __future__ import annotations
@@ -94,9 +93,7 @@ def _claim(ctx: Context, provider: Provider, token: str) -> list[Open]:
 
 
 def _adopt(ctx: Context, provider: Provider, walk: Walk) -> None:
-    """Give every listed video that fits to an attempt: also to such that were not due,
-    or given up.
-    """
+    """Give every listed video that fits to an attempt: also to such that were not due, or given up."""
     with ctx.database.statement() as connection:
         known = attempts.known_ids(
             connection,

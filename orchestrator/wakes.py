@@ -44,6 +44,7 @@ class Wakes:
         self._changes: Queue[Change | None] = Queue(_WAITING)
         self._teller: Thread | None = None
         self._lock = Lock()
+        self._closed = Event()
 
     def tell(self, changes: Iterable[Change]) -> None:
         """Let everybody know, soon: a thread publishes what has gathered since its last turn, so
@@ -61,15 +62,17 @@ class Wakes:
         """Call `heard` with what others tell, until `stopped` is set. One subscription serves a
         whole process.
         """
-        while not stopped.is_set():
+        while not stopped.is_set() and not self._closed.is_set():
             try:
                 self._subscribe(heard, stopped)
-            except redis.RedisError as error:
+            # A connection that `close` takes away in the middle of a read fails as a closed file.
+            except (redis.RedisError, OSError, ValueError) as error:
                 log.debug("wakes_unavailable", error=type(error).__name__)
                 stopped.wait(_PAUSE_SECONDS)
 
     def close(self) -> None:
         """Publish what is left, and close the connections."""
+        self._closed.set()
         with self._lock:
             teller, self._teller = self._teller, None
         if teller is not None:

@@ -52,10 +52,10 @@ class Rig:
     def want_many(self, number: int, *, user: str = "ann", **fields: Any) -> list[Video]:
         """Ask for many videos in one transaction."""
         requests = [VideoRequest(prompt=f"kite {n} of {user}", **fields) for n in range(number)]
-        wishes = [wishes.prepare(self.ctx, Caller(user), request) for request in requests]
+        wanted = [wishes.prepare(self.ctx, Caller(user), request) for request in requests]
         with self.ctx.database.transaction() as connection:
             quotas.change(connection, user, {"videos_limit": 10_000})
-            written = ledger.write(self.ctx.catalog, connection, wishes)
+            written = ledger.write(self.ctx.catalog, connection, wanted)
         found = [outcome.video for outcome in written if isinstance(outcome, ledger.Written)]
         return [video for video in found if video is not None]
 

@@ -13,7 +13,7 @@ from orchestrator.settings import load
 
 @click.group("users")
 def users_command() -> None:
-    """Erase users.
+    """Erase all data of a user.
 
     Works on the database (DATABASE_URL) and the storage (STORAGE_URL).
     """

@@ -1,6 +1,6 @@
 """`attempts`: the row before the call, and what became of it. Nothing here is fenced by a lease:
-what the provider
-said is a fact, whoever brings it and however late."""
+what the provider said is a fact, whoever brings it and however late.
+"""
 
 from __future__ import annotations
 

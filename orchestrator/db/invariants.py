@@ -1,6 +1,6 @@
 """What must hold between the rows at any moment, as queries for what breaks it. Reads all tables:
-for operators and
-tests, not for loops."""
+for operators and tests, not for loops.
+"""
 
 from __future__ import annotations
 

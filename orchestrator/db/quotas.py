@@ -50,9 +50,8 @@ def reserve(connection: Connection, wanted: Sequence[Wanted]) -> dict[str, Reser
     """Reserve for several users at once, each wholly or not at all; users that are missing in the
     answer were refused.
 
-    One guarded UPDATE with the monthly reset folded in. Rows are locked in the order of their
-    user, so that two
-    batches cannot wait for each other.
+    One guarded UPDATE with the monthly reset folded in. Rows are locked in the order of their user,
+    so that two batches cannot wait for each other.
     """
     granted = _reserve(connection, wanted)
     strangers = [want for want in wanted if want.user_id not in granted]
@@ -185,9 +184,7 @@ def change(connection: Connection, user_id: str, values: Mapping[str, Any]) -> Q
 
 
 def reset(connection: Connection, user_id: str) -> Quota:
-    """Start the user's month anew, now. Videos of the old period give nothing back to
-    the new one.
-    """
+    """Start the user's month anew, now. Videos of the old period give nothing back to the new one."""
     ensure(connection, user_id)
     connection.execute(
         text(

@@ -38,8 +38,7 @@ def fetched(connection: Connection, video_id: str) -> None:
     """Note that the client of this video has got to know it."""
     connection.execute(
         text(
-            "update videos set first_fetched_at = now() "
-            "where id = :id and first_fetched_at is null"
+            "update videos set first_fetched_at = now() where id = :id and first_fetched_at is null"
         ),
         {"id": video_id},
     )

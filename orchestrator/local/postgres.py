@@ -49,8 +49,8 @@ _FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "
 class EmbeddedPostgres:
     """One server and its data in `folder`; `with EmbeddedPostgres(folder) as server: server.url`.
 
-    `durable=False` trades the data's safety in a power cut for speed: for tests.
-    Data, socket, log and lock lie below `folder`, which survives restarts and kills.
+    `durable=False` trades the data's safety in a power cut for speed: for tests. Data, socket, log
+    and lock lie below `folder`, which survives restarts and kills.
     """
 
     name = "postgres"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.db.schema import VERSION
 from orchestrator.db.tables import metadata
 from tests.cli import run
 
@@ -11,7 +12,7 @@ def test_tables_are_printed_when_the_database_is_new(bare_database_url: str) -> 
     result = run("migrate", env={"DATABASE_URL": bare_database_url})
 
     assert (0, sorted(metadata.tables)) == (result.exit_code, result.stdout.splitlines())
-    assert "The schema is at version 1.\n" == result.stderr
+    assert f"The schema is at version {VERSION}.\n" == result.stderr
 
 
 def test_nothing_changes_when_it_is_run_again(database_url: str) -> None:

@@ -11,6 +11,7 @@ from flask import Flask
 
 from api import create_app, permissions
 from api.permissions import Permission, address
+from api.streams import feeds_of
 from orchestrator import accounts, deliveries, endpoints, submissions
 from orchestrator.accounts import Authenticator
 from orchestrator.catalog import single_provider_catalog
@@ -42,9 +43,11 @@ def ctx(make_ctx: Callable[..., Context]) -> Context:
 
 
 @pytest.fixture
-def app(ctx: Context) -> Flask:
+def app(ctx: Context) -> Iterator[Flask]:
     """The application over it."""
-    return create_app(ctx)
+    app = create_app(ctx)
+    yield app
+    feeds_of(app).close()
 
 
 class Stage:

@@ -21,7 +21,9 @@ def published(ctx: Context, videos: Iterable[Video]) -> None:
 
 
 def ring_submits(ctx: Context, videos: Iterable[Video]) -> None:
-    """Ring for those that were admitted in their own transaction; the sweep rings for the others."""
+    """Ring for those that were admitted in their own transaction; the sweep rings for
+    the others.
+    """
     ctx.broker.ring(
         submits((video.id, video.kind) for video in videos if video.admitted_at is not None)
     )

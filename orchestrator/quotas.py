@@ -28,7 +28,9 @@ def get(ctx: Context, user_id: str) -> Quota:
 
 
 def allows(quota: Quota, cost: Decimal = Decimal(0), videos: int = 1) -> bool:
-    """Whether so many more videos at that cost (US dollars, together) would fit; reserves nothing."""
+    """Whether so many more videos at that cost (US dollars, together) would fit;
+    reserves nothing.
+    """
     affordable = quota.cost_limit is None or quota.cost_used + cost <= quota.cost_limit
     return quota.remaining >= videos and affordable
 

@@ -93,7 +93,9 @@ def _claim(ctx: Context, provider: Provider, token: str) -> list[Open]:
 
 
 def _adopt(ctx: Context, provider: Provider, walk: Walk) -> None:
-    """Give every listed video that fits to an attempt: also to such that were not due, or given up."""
+    """Give every listed video that fits to an attempt: also to such that were not due,
+    or given up.
+    """
     with ctx.database.statement() as connection:
         known = attempts.known_ids(
             connection,

@@ -1,4 +1,6 @@
-"""The tasks: each takes ids and calls one use case. Whatever goes wrong, the sweep sees it again."""
+"""The tasks: each takes ids and calls one use case. Whatever goes wrong, the sweep sees
+it again.
+"""
 
 from __future__ import annotations
 

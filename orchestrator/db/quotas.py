@@ -184,7 +184,9 @@ def change(connection: Connection, user_id: str, values: Mapping[str, Any]) -> Q
 
 
 def reset(connection: Connection, user_id: str) -> Quota:
-    """Start the user's month anew, now. Videos of the old period give nothing back to the new one."""
+    """Start the user's month anew, now. Videos of the old period give nothing back to
+    the new one.
+    """
     ensure(connection, user_id)
     connection.execute(
         text(

@@ -16,6 +16,8 @@ from orchestrator.wishes import InputFile
 from tests.contract.lifecycle_stage import DAY, Stage, Upstream, staged, upstream
 from tests.factories import make_image
 
+pytestmark = pytest.mark.matrix
+
 ANN = Caller("ann")
 MANY = 6
 HIDDEN = {

@@ -15,6 +15,8 @@ from orchestrator.records import Caller, Video
 from tests.contract.lifecycle_stage import DAY, Stage, Upstream, staged, upstream
 from tests.contract.lifecycle_table import OUTCOMES, PAGE, ROWS, Row, page
 
+pytestmark = pytest.mark.matrix
+
 ANN = Caller("ann")
 NO_LIST = {"list": "none", "on_unknown": "hold"}
 CUT = "create.accept_then_cut@1"

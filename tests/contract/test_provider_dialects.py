@@ -29,6 +29,8 @@ from orchestrator.errors import (
 from orchestrator.providers import CreateRequest, InputReference, VideoProvider, open_provider
 from orchestrator.sandbox.server import RunningSandbox, running_sandbox
 
+pytestmark = pytest.mark.matrix
+
 RENDER = 10.0
 
 

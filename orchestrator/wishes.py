@@ -118,6 +118,7 @@ class Shape:
     seconds: str
     size: str
     cost: Decimal
+    candidates: Sequence[str] | None
 
 
 def prepare(ctx: Context, caller: Caller, request: VideoRequest, *, key: Key | None = None) -> Wish:
@@ -144,7 +145,7 @@ def prepare(ctx: Context, caller: Caller, request: VideoRequest, *, key: Key | N
         "webhook_url": request.webhook_url,
         "input_sha256": image.get("input_sha256"),
     }
-    row = {**body, **image, "fingerprint": fingerprint(body)}
+    row = {**body, **image, "fingerprint": fingerprint(body), "candidates": shape.candidates}
     told = {name: body[name] for name in ("model", "prompt", "seconds", "size")}
     return completed(caller, shape.provider, row, shape.cost, [(EventType.CREATED, told)], key=key)
 
@@ -169,13 +170,28 @@ def shaped(ctx: Context, request: VideoRequest) -> Shape:
     )
     if request.input_reference is not None:
         _image_type(request.input_reference)
-    return Shape(provider, model, seconds, size, dearest(ctx, model, size, seconds))
+    cost = dearest(ctx, model, size, seconds)
+    has_image = request.input_reference is not None
+    able = candidates(ctx, model, seconds, size, request.prompt, has_image=has_image)
+    return Shape(provider, model, seconds, size, cost, able)
 
 
 def dearest(ctx: Context, model: str, size: str, seconds: str) -> Decimal:
     """The price to reserve for a create: a fallback may serve it in the end, and may cost more."""
     able = ctx.catalog.candidates(model)
     return max(ctx.catalog.price(candidate, model, size, seconds) for candidate in able)
+
+
+def candidates(
+    ctx: Context, model: str, seconds: str, size: str, prompt: str, *, has_image: bool
+) -> list[str] | None:
+    """The names of the providers between which a create may move while it waits; None if it can
+    only stay where it is.
+    """
+    if len(ctx.catalog.candidates(model)) == 1:
+        return None
+    able = ctx.catalog.takers(model, seconds=seconds, size=size, prompt=prompt, has_image=has_image)
+    return [provider.name for provider in able] if len(able) > 1 else None
 
 
 def completed(

@@ -162,6 +162,7 @@ def make_video(**changes: Any) -> Video:
         "cost_estimated": Decimal("0.4000"),
         "cost_actual": Decimal(0),
         "sdk_tries": 1,
+        "snoozed": False,
         "quota_state": "reserved",
         "quota_period": NOON,
     }

@@ -141,6 +141,33 @@ class Catalog:
                 f"The provider of {model} takes no reference image.", param="input_reference"
             )
 
+    def takers(
+        self, model: str, *, seconds: str, size: str, prompt: str, has_image: bool
+    ) -> tuple[Provider, ...]:
+        """The providers of this model that would take such a create, in their order.
+
+        Raises:
+            InvalidRequest: as for `route`.
+        """
+        return tuple(
+            provider
+            for provider in self.candidates(model)
+            if self._takes(
+                provider, model=model, seconds=seconds, size=size, prompt=prompt, image=has_image
+            )
+        )
+
+    def _takes(
+        self, provider: Provider, *, model: str, seconds: str, size: str, prompt: str, image: bool
+    ) -> bool:
+        try:
+            self.check(
+                provider, model=model, seconds=seconds, size=size, prompt=prompt, has_image=image
+            )
+        except (InvalidRequest, Unsupported):
+            return False
+        return True
+
     def _check_shape(self, provider: Provider, model: str, seconds: str, size: str) -> None:
         if provider not in self.candidates(model):
             raise InvalidRequest(

@@ -220,7 +220,8 @@ def give_back(
             text(
                 "update videos v set lease_token = null, lease_until = null, "
                 "admitted_at = case when :unadmit then null else v.admitted_at end, "
-                "due_at = now() + make_interval(secs => cast(:due_in as float)) "
+                "due_at = now() + make_interval(secs => cast(:due_in as float)), "
+                "snoozed = coalesce(cast(:due_in as float) > 0, false) "
                 f"where v.id = :id and v.status = 'queued' and {MINE}"
             ),
             {"id": video_id, "n": n, "token": token, "due_in": due_in, "unadmit": unadmit},

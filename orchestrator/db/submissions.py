@@ -43,6 +43,7 @@ _GIVEN = {
     "input_type": "text",
     "extension_seconds": "text",
     "sdk_tries": "smallint",
+    "candidates": "text[]",
 }
 _NAMES = ", ".join(_GIVEN)
 _TYPES = ", ".join(f"{name} {kind}" for name, kind in _GIVEN.items())
@@ -52,10 +53,10 @@ _INSERT = f"""
 with given as (select * from jsonb_to_recordset(cast(:rows as jsonb))
                  as g({_TYPES}, admit boolean, events jsonb)),
 v as (
-  insert into videos ({_NAMES}, step, due_at, admitted_at, rung_at, rank_at, seq)
-  select {_SOURCES}, 'submit', coalesce(g.run_at, now()), case when g.admit then now() end,
-    case when g.admit then now() end, now() - g.priority * interval '10 minutes',
-      jsonb_array_length(g.events)
+  insert into videos ({_NAMES}, step, due_at, snoozed, admitted_at, rung_at, rank_at, seq)
+  select {_SOURCES}, 'submit', coalesce(g.run_at, now()), coalesce(g.run_at > now(), false),
+    case when g.admit then now() end, case when g.admit then now() end,
+    now() - g.priority * interval '10 minutes', jsonb_array_length(g.events)
   from given g returning *),
 told as (
   insert into video_events (video_id, event_type, event_data, seq, user_id)
@@ -219,7 +220,8 @@ def room(connection: Connection, provider: str, account: str, *, ahead: int) -> 
                   -- read the whole table where nobody waits.
                   when (select true from videos where provider = :provider
                     and account = :account and status = 'queued' and admitted_at is null
-                    and due_at <= now() order by user_id, rank_at, id limit 1) then 0
+                    and not snoozed and due_at <= now() order by user_id, rank_at, id limit 1)
+                    then 0
                   when exists (select 1 from providers where name = :provider
                     and account = :account and (paused_until > now() or pauses > 0)) then 0
                   else :ahead - (select count(*) from (select 1 from videos

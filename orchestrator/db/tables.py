@@ -105,6 +105,8 @@ videos = Table(
     _time("last_polled_at"),
     _text("extension_seconds"),
     Column("sdk_tries", SmallInteger, nullable=False),
+    Column("snoozed", Boolean, nullable=False),
+    Column("candidates", ARRAY(Text)),
 )
 
 attempts = Table(

@@ -9,6 +9,7 @@ from sqlalchemy import event, text
 
 from orchestrator.db import (
     attempts,
+    backlog,
     events,
     housekeeping,
     polling,
@@ -151,13 +152,15 @@ LATER = {"limit": 1000}
 QUERIES = {
     "queue.ring_due": lambda c: queue.ring_due(c, again=3, **LATER),
     "queue.ring_due_attempts": lambda c: queue.ring_due_attempts(c, again=3, **LATER),
-    "queue.backlogs": queue.backlogs,
-    "queue.load": lambda c: queue.load(c, *ACCOUNT, ahead=500),
-    "queue.admit": lambda c: queue.admit(c, *ACCOUNT, 8),
+    "backlog.backlogs": backlog.backlogs,
+    "backlog.load": lambda c: backlog.load(c, *ACCOUNT, ahead=500),
+    "backlog.admit": lambda c: backlog.admit(c, *ACCOUNT, 8),
     "queue.expired_submits": lambda c: queue.expired_submits(c, **LATER),
     "queue.overdue_starts": lambda c: queue.overdue_starts(c, timeout=86_400, **LATER),
     "queue.renew": lambda c: queue.renew(c, ["token3"], seconds=30),
-    "routing.movable": lambda c: routing.movable(c, *ACCOUNT, "sora-2", limit=50),
+    "routing.movable": lambda c: routing.movable(
+        c, *ACCOUNT, "sora-2", open_to=["second"], limit=50
+    ),
     "attempts.claim_submit": lambda c: attempts.claim_submit(c, VIDEO, token="t", lease=30),
     "attempts.claim_due": lambda c: attempts.claim_due(
         c, *ACCOUNT, ("unknown", "abandoned"), token="t", lease=30, limit=500

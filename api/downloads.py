@@ -41,14 +41,16 @@ def thumbnail(video_id: str) -> Response:
     return _answer(contents.find(context(), caller(), video_id, "thumbnail"), attachment=False)
 
 
-def fetched(video_id: str, variant: str) -> Response:
+def fetched(video_id: str, variant: str, *, redirect: bool = True) -> Response:
     """Hand out one of the files of a video, and note that.
 
+    Args:
+        redirect: whether a storage that signs URLs may send the bytes itself.
     Raises:
         NotFound, Conflict, Gone: as `contents.find`.
     """
     found = contents.find(context(), caller(), video_id, variant)
-    response = _answer(found, attachment=True)
+    response = _answer(found, attachment=True, redirect=redirect)
     if request.method == "GET" and response.status_code in {200, 206, 302}:
         _note(video_id, variant)
     return response
@@ -67,11 +69,11 @@ def _note(video_id: str, variant: str) -> None:
         )
 
 
-def _answer(found: StoredContent, *, attachment: bool) -> Response:
+def _answer(found: StoredContent, *, attachment: bool, redirect: bool = True) -> Response:
     if request.if_none_match.contains(found.etag):
         return Response(status=304, headers=_headers(found, attachment=attachment))
     storage = context().storage
-    if request.method == "GET":
+    if redirect and request.method == "GET":
         url = storage.signed_url(found.key, expires_in=_SIGNED_FOR, filename=found.filename)
         if url is not None:
             return Response(status=302, headers={"Location": url, "Cache-Control": "no-store"})

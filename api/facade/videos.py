@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from api import downloads
 from api.answers import OpenAIError
@@ -19,6 +19,7 @@ from orchestrator.submissions import Submitted
 blueprint = Blueprint("openai_videos", __name__, url_prefix="/v1/videos")
 
 POLL_HEADER = "openai-poll-after-ms"
+SDK_HEADER = "X-Stainless-Lang"
 _NO_CHARACTERS = "Characters are not supported here."
 
 
@@ -160,10 +161,15 @@ def delete(video_id: str) -> Response:
     codes=(206, 302, 304, 410, 416),
 )
 def content(video_id: str) -> Response:
-    """404 while it is not ready; ranges and ETags are honoured."""
+    """404 while it is not ready; ranges and ETags are honoured. Only the openai SDK is redirected
+    to a signed URL where the storage has them.
+    """
     variant = query(requests.OpenAIContent).variant
+    # The SDK follows and leaves its key behind. Of the others, Bifrost does not follow, and n8n
+    # takes its key along, which S3 refuses.
+    redirect = SDK_HEADER in request.headers
     try:
-        return downloads.fetched(video_id, variant)
+        return downloads.fetched(video_id, variant, redirect=redirect)
     except Conflict as error:
         # Only a completed video has content: here such a thing is not a conflict but not there.
         raise NotFound(f"Video is not ready yet: {error.message}", code=error.code) from None

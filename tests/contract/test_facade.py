@@ -7,6 +7,7 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -433,6 +434,42 @@ def test_content_is_refused_when_there_is_none(api: ApiClient, ctx: Context) -> 
     assert "not ready yet" in waiting["message"]
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"), [({"X-Stainless-Lang": "python"}, 302), ({}, 200), (None, 206)]
+)
+def test_content_is_redirected_for_the_sdk_alone_when_the_storage_signs_urls(
+    ctx: Context, headers: dict[str, str] | None, status: int
+) -> None:
+    """Bifrost follows no redirect, and n8n takes its key along, which S3 refuses."""
+    video = submit(ctx, ME)
+    complete(ctx, video.id)
+    signing = client(create_app(replace(ctx, storage=Signing(ctx.storage))))
+
+    response = signing.get(
+        f"/v1/videos/{video.id}/content",
+        headers={"Range": "bytes=0-7"} if headers is None else headers,
+    )
+
+    assert status == response.status_code
+    assert (status == 302) == (response.headers.get("Location") == Signing.URL)
+    assert status == 302 or MOVIE[: 8 if status == 206 else None] == response.data
+
+
+@dataclass
+class Signing:
+    """A storage that has URLs of its own."""
+
+    URL = "https://bucket.example/a.mp4"
+    inner: Any
+
+    def signed_url(self, key: str, **_: Any) -> str:
+        """Where the store would send it from."""
+        return self.URL
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
 @pytest.mark.parametrize("path", ["/v1/videos/edits", "/v1/videos/extensions"])
 @pytest.mark.parametrize(
     "named",
@@ -494,6 +531,46 @@ def test_source_must_be_there_and_finished_when_named(
     assert "false" == unfinished.headers["x-should-retry"]
     for video_id in (foreign.id, new_video_id(), "strange"):
         assert "not_found" == refused(ask(video_id), 404)["code"]
+
+
+@pytest.mark.parametrize("path", ["remix", "edits", "extensions"])
+def test_source_is_used_once_when_a_key_comes_again(
+    api: ApiClient, ctx: Context, path: str
+) -> None:
+    """Whatever is made of it; and a key stands for one request only."""
+    source = submit(ctx, ME)
+    complete(ctx, source.id)
+
+    def ask(prompt: str) -> TestResponse:
+        body = {"prompt": prompt, "seconds": "4", "video": {"id": source.id}}
+        place = f"{source.id}/" if path == "remix" else ""
+        return api.post(f"/v1/videos/{place}{path}", json=body, headers={"Idempotency-Key": "k-1"})
+
+    first, again, other = ask("more"), ask("more"), ask("less")
+
+    assert shown(first)["id"] == shown(again)["id"]
+    assert "true" == again.headers["Idempotent-Replayed"]
+    assert "idempotency_key_reused" == refused(other, 422)["code"]
+
+
+@pytest.mark.parametrize(
+    ("model", "seconds", "size"),
+    [
+        ("sora-2", "16", "1280x720"),
+        ("sora-2-pro", "20", "1920x1080"),
+        ("sora-2-pro", "4", "1080x1920"),
+    ],
+)
+def test_what_the_guide_allows_is_taken_when_the_sdk_does_not_know_it(
+    make_app: Callable[..., Flask], model: str, seconds: str, size: str
+) -> None:
+    """The vendor's own command line asks for lengths and sizes that the specification lacks."""
+    catalog = single_provider_catalog(base_url="http://127.0.0.1:1/v1", profile="openai")
+    body = {"prompt": "a kite", "model": model, "seconds": seconds, "size": size}
+
+    video = shown(client(make_app(catalog=catalog)).post("/v1/videos", json=body))
+
+    assert (model, seconds, size) == (video["model"], video["seconds"], video["size"])
 
 
 @pytest.mark.parametrize("path", ["/v1/videos/edits", "/v1/videos/extensions"])

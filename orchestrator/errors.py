@@ -35,6 +35,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_EVIDENCE = 2000
+
 
 class OrchestratorError(Exception):
     """The root: something that the orchestrator knows how to explain."""
@@ -52,6 +54,11 @@ class OrchestratorError(Exception):
     def extra(self) -> Mapping[str, Any]:
         """Further members of the problem document, JSON-ready."""
         return {}
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """What the row of an attempt keeps of it: `error`, `http_status`."""
+        return {"error": self.message[:_EVIDENCE], "http_status": None}
 
 
 class InvalidRequest(OrchestratorError):
@@ -173,6 +180,12 @@ class ProviderError(OrchestratorError):
         self.http_status = http_status
         self.retry_after = retry_after
         self.detail = detail
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """The raw reply rather than what users may read of it."""
+        said = (self.detail or self.message)[:_EVIDENCE]
+        return {"error": said, "http_status": self.http_status}
 
 
 class ProviderUnreachable(ProviderError):

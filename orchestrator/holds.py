@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator import changes, outcomes
+from orchestrator import changes, looks, outcomes, unknowns
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import attempts, audit, transitions
@@ -109,7 +109,7 @@ def _adopt(ctx: Context, provider: Provider, attempt: Attempt, provider_video_id
 
 
 def _retry(ctx: Context, connection: Connection, video: Video, attempt: Attempt) -> Video:
-    failed = outcomes.abandoned(ctx, connection, video, attempt)
+    failed = unknowns.abandoned(ctx, connection, video, attempt)
     if failed is not None:
         return failed
     released = transitions.record(
@@ -126,12 +126,12 @@ def _retry(ctx: Context, connection: Connection, video: Video, attempt: Attempt)
 
 
 def _fail(ctx: Context, connection: Connection, video: Video, attempt: Attempt) -> Video:
-    failed = outcomes.fail(
-        connection, video.id, code="outcome_unknown", message=outcomes.OUTCOME_UNKNOWN
+    failed = transitions.fail(
+        connection, video.id, code="outcome_unknown", message=unknowns.OUTCOME_UNKNOWN
     )
     if failed is None:
         raise _not_held()
-    attempts.detach(connection, video.id, after=outcomes.DETACHED_SECONDS)
+    attempts.detach(connection, video.id, after=looks.DETACHED_SECONDS)
     return failed
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from orchestrator import changes, outcomes
+from orchestrator import changes, looks, outcomes, unknowns
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import attempts, providers
@@ -39,13 +39,13 @@ log = structlog.get_logger(__name__)
 CLEAN_LOOKS = 2
 MAX_PAGES = 50
 BATCH = 500
-_LATE = timedelta(seconds=outcomes.DETACHED_SECONDS)
+_LATE = timedelta(seconds=looks.DETACHED_SECONDS)
 
 
 def reconcile(ctx: Context, name: str, account: str) -> None:
     """Look for the due attempts of unknown outcome at one account."""
     provider = ctx.catalog.provider(name, account)
-    if provider is None or not outcomes.may_look(ctx, provider):
+    if provider is None or not looks.may_look(ctx, provider):
         return
     with ctx.leases.hold() as token:
         due = _claim(ctx, provider, token)
@@ -62,7 +62,7 @@ def reconcile(ctx: Context, name: str, account: str) -> None:
             walk = ctx.pool.get(provider).walk(until=earliest - CLOCK_SLACK, max_pages=MAX_PAGES)
         except (ProviderError, Unsupported) as error:
             if isinstance(error, ProviderBusy):
-                outcomes.asked_too_often(ctx, provider, error)
+                looks.asked_too_often(ctx, provider, error)
             _inconclusive(ctx, due, error)
             return
 
@@ -142,7 +142,7 @@ def _count_look(ctx: Context, pair: Open, walk: Walk, started: datetime) -> None
             attempts.change(connection, attempt, looked, due_in=grace.total_seconds())
         else:
             log.warning("attempt_abandoned", video_id=video.id, attempt=attempt.n)
-            changed = outcomes.abandoned(ctx, connection, video, attempt)
+            changed = unknowns.abandoned(ctx, connection, video, attempt)
     if changed is not None:
         changes.published(ctx, [changed])
 
@@ -163,7 +163,7 @@ def _inconclusive(ctx: Context, due: list[Open], error: ProviderError | Unsuppor
         for pair in due:
             _, attempt = pair
             left = _watch_left(attempt)
-            age = outcomes.DETACHED_SECONDS - left
+            age = looks.DETACHED_SECONDS - left
             wait = min(max(ctx.settings.reconcile_grace_seconds / 2, age / 4), 60.0)
             if _still_wanted(pair) or (listed and left > 0):
                 attempts.change(connection, attempt, {}, due_in=max(0.1, wait))
@@ -179,7 +179,7 @@ def _inconclusive(ctx: Context, due: list[Open], error: ProviderError | Unsuppor
 def _watch_left(attempt: Attempt) -> float:
     """Seconds for which an attempt that nobody waits for is still looked for."""
     age = datetime.now(UTC) - (attempt.unknown_at or attempt.sent_at)
-    return outcomes.DETACHED_SECONDS - age.total_seconds()
+    return looks.DETACHED_SECONDS - age.total_seconds()
 
 
 def _send_again(ctx: Context, provider: Provider, pair: Open, token: str) -> None:

@@ -16,7 +16,7 @@ from orchestrator.db import outbox, quotas
 from orchestrator.db.rows import MINE as MINE
 from orchestrator.db.rows import VIDEO, video_query
 from orchestrator.db.tables import videos
-from orchestrator.lifecycle import TERMINAL, EventType, QuotaState, Transition
+from orchestrator.lifecycle import FAIL, TERMINAL, EventType, QuotaState, Transition
 from orchestrator.records import Video
 
 
@@ -119,6 +119,28 @@ def _statement(guard: str, changes: str) -> Any:
           from moved v, unnest(cast(:types as text[])) with ordinality t(type, place))
         select {VIDEO}, v.old_quota_state, {outbox.WANTED} from moved v
         """
+    )
+
+
+def fail(
+    connection: Connection,
+    video_id: str,
+    *,
+    code: str,
+    message: str,
+    guard: str = "true",
+    token: str = "",
+) -> Video | None:
+    """Fail a video for a reason that users may read; its place in the quota is given back."""
+    return transition(
+        connection,
+        video_id,
+        FAIL,
+        guard=guard,
+        params={"token": token} if ":token" in guard else None,
+        values={"error_code": code, "error_message": message},
+        data={"code": code, "message": message},
+        settle=QuotaState.RELEASED,
     )
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 import structlog
 
-from orchestrator import changes, outcomes
+from orchestrator import looks
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
-from orchestrator.db import attempts, polling, providers
+from orchestrator.db import polling, providers
 from orchestrator.db.polling import Generated, Running
 from orchestrator.errors import (
     ProviderBusy,
@@ -26,20 +25,18 @@ from orchestrator.errors import (
     Unsupported,
 )
 from orchestrator.lifecycle import Step
-from orchestrator.policies import backoff, poll_delay
+from orchestrator.policies import poll_delay
 from orchestrator.providers import ProviderVideo
 from orchestrator.records import Attempt, ProviderState, Video
+from orchestrator.steps.sighting import Pair, Sighting, charged, kind_of_work, seconds_until
 
 log = structlog.get_logger(__name__)
 
 LIST_FROM = 4
 """From so many videos on, a look through the list is cheaper than single ones."""
-RETRY_CEILING = 30.0
 MAX_PAGES = 20
 BAD_ANSWERS = 2
 """One that cannot be read says little of the others; after two the provider is left alone."""
-
-Pair = tuple[Video, Attempt]
 
 
 def poll(ctx: Context, video_ids: Sequence[str]) -> None:
@@ -67,43 +64,32 @@ def _snooze(ctx: Context, pairs: Sequence[Pair], token: str, seconds: float) -> 
 
 
 class _Look:
-    """One look at some videos of one account: collects what was seen, then records it in few
-    statements.
-    """
+    """One look at some videos of one account: asks, and judges the answers."""
 
     def __init__(self, ctx: Context, provider: Provider, token: str):
         self.ctx = ctx
         self.provider = provider
         self.token = token
         self.state: ProviderState | None = None
-        self.running: list[Running] = []
-        self.generated: list[Generated] = []
-        self.failed: list[tuple[Pair, ProviderVideo]] = []
-        self.missing: list[Pair] = []
-        self.unseen: list[Pair] = []
-        self.late: list[Pair] = []
+        self.seen = Sighting(ctx, provider, token)
         self.bad_answers = 0
 
     def at(self, pairs: Sequence[Pair]) -> None:
         """Look at all of them, and record what was seen."""
         with self.ctx.database.statement() as connection:
             self.state = providers.get(connection, self.provider.name, self.provider.account)
-        paused = _seconds_until(self.state.polls_paused_until if self.state else None)
+        paused = seconds_until(self.state.polls_paused_until if self.state else None)
         if paused > 0:
             _snooze(self.ctx, pairs, self.token, paused)
             return
         try:
             self._ask(pairs)
         except ProviderBusy as error:
-            outcomes.asked_too_often(self.ctx, self.provider, error)
+            looks.asked_too_often(self.ctx, self.provider, error)
         except (ProviderError, Unsupported) as error:
             log.warning("poll_failed", provider=self.provider.name, reason=error.code)
-        seen = {item.id for item in self.running} | {item.id for item in self.generated}
-        seen |= {video.id for (video, _), _ in self.failed} | {
-            video.id for video, _ in self.missing
-        }
-        self.unseen = [pair for pair in pairs if pair[0].id not in seen]
-        self._record()
+        self.seen.among(pairs)
+        self.seen.record()
 
     def _ask(self, pairs: Sequence[Pair]) -> None:
         remaining = list(pairs)
@@ -118,7 +104,7 @@ class _Look:
             try:
                 self._judge(pair, client.retrieve(pair[1].provider_video_id or ""))
             except ProviderMissing:
-                self.missing.append(pair)
+                self.seen.missing.append(pair)
             except ProviderTransient as error:
                 self._bear(error)
 
@@ -150,16 +136,18 @@ class _Look:
     def _judge(self, pair: Pair, found: ProviderVideo) -> None:
         video, attempt = pair
         if found.status == "completed":
-            self.generated.append(self._generated(video, attempt, found))
+            self.seen.generated.append(self._generated(video, attempt, found))
         elif found.status == "failed":
-            self.failed.append((pair, found))
+            self.seen.failed.append((pair, found))
         else:
             if not found.status_known:
                 log.warning("strange_status", video_id=video.id, status=found.raw_status[:100])
             if video.deadline_at is not None and video.deadline_at <= datetime.now(UTC):
-                self.late.append(pair)
+                self.seen.late.append(pair)
             progress = min(max(found.progress or 0, 0), 98)
-            self.running.append(Running(video.id, progress, self._delay(video, attempt, found)))
+            self.seen.running.append(
+                Running(video.id, progress, self._delay(video, attempt, found))
+            )
 
     def _generated(self, video: Video, attempt: Attempt, found: ProviderVideo) -> Generated:
         now = datetime.now(UTC)
@@ -179,123 +167,8 @@ class _Look:
         durations = self.state.durations if self.state else {}
         return poll_delay(
             max(age, 0.0),
-            outcomes.first_poll(self.ctx, self.provider),
+            looks.first_poll(self.ctx, self.provider),
             self.ctx.dice(),
             observed=durations.get(kind_of_work(video), ()),
             hint=found.poll_after,
         )
-
-    def _record(self) -> None:
-        with self.ctx.database.transaction() as connection:
-            changed = polling.still_running(connection, self.running, token=self.token)
-            stored = polling.generated(connection, self.generated, token=self.token)
-        changes.ring_stores(self.ctx, stored)
-        changes.published(self.ctx, [*changed, *stored])
-        self._observe(stored)
-        for (video, attempt), found in self.failed:
-            self._fail(video, attempt, found)
-        for pair in self.missing:
-            self._miss(pair)
-        for video, _ in self.late:
-            self._time_out(video)
-        for video, _ in self.unseen:
-            base = outcomes.first_poll(self.ctx, self.provider)
-            wait = backoff(
-                base, video.failures + 1, self.ctx.dice(), ceiling=max(base, RETRY_CEILING)
-            )
-            with self.ctx.database.statement() as connection:
-                polling.snooze(connection, [video.id], token=self.token, due_in=wait, failed=True)
-
-    def _observe(self, stored: Sequence[Video]) -> None:
-        """Learn how long such videos take; a sample now and then is enough."""
-        by_id = {item.id: item.n for item in self.generated}
-        for video in stored[:1]:
-            if by_id and self.ctx.limits.once(
-                f"observed:{self.provider.name}:{kind_of_work(video)}", 1.0
-            ):
-                with self.ctx.database.statement() as connection:
-                    attempt = attempts.accepted_of(connection, video.id)
-                    if attempt is None or attempt.accepted_at is None or attempt.ended_at is None:
-                        continue
-                    took = (attempt.ended_at - attempt.accepted_at).total_seconds()
-                    name, account = self.provider.name, self.provider.account
-                    providers.observe(connection, name, account, kind_of_work(video), took)
-
-    def _fail(self, video: Video, attempt: Attempt, found: ProviderVideo) -> None:
-        with self.ctx.database.transaction() as connection:
-            failed = outcomes.fail(
-                connection,
-                video.id,
-                code=found.error_code or "provider_failed",
-                message=found.error_message or "The provider could not make this video.",
-                guard="v.lease_token = :token",
-                token=self.token,
-            )
-            if failed is not None:
-                attempts.end(
-                    connection,
-                    video.id,
-                    attempt.n,
-                    upstream_status=found.raw_status,
-                    error=found.error_message,
-                )
-        if failed is not None:
-            changes.published(self.ctx, [failed])
-
-    def _miss(self, pair: Pair) -> None:
-        """404: a restart, a balancer, a delay - or gone. Only time tells."""
-        video, attempt = pair
-        grace = (
-            self.ctx.settings.missing_grace_seconds or self.provider.profile.missing_grace_seconds
-        )
-        failed = None
-        with self.ctx.database.transaction() as connection:
-            if video.missing_since is not None and _seconds_until(video.missing_since) < -grace:
-                failed = outcomes.fail(
-                    connection,
-                    video.id,
-                    code="lost",
-                    message="The provider does not know this video any longer.",
-                    guard="v.lease_token = :token",
-                    token=self.token,
-                )
-            if failed is not None:
-                attempts.end(connection, video.id, attempt.n, upstream_status="missing")
-            else:
-                wait = min(outcomes.first_poll(self.ctx, self.provider), grace / 4)
-                polling.snooze(connection, [video.id], token=self.token, due_in=wait, missing=True)
-        if failed is not None:
-            changes.published(self.ctx, [failed])
-
-    def _time_out(self, video: Video) -> None:
-        """The provider was just seen still at work behind the deadline: the user need not wait any
-        longer.
-        """
-        with self.ctx.database.transaction() as connection:
-            failed = outcomes.fail(
-                connection,
-                video.id,
-                code="timeout",
-                message="The provider did not finish this video in time.",
-                guard="v.step = 'poll' and v.deadline_at <= least(now(), v.last_polled_at)",
-            )
-            if failed is not None:
-                attempts.detach(connection, video.id)
-        if failed is not None:
-            changes.published(self.ctx, [failed])
-
-
-def charged(ctx: Context, provider: Provider, video: Video, found: ProviderVideo) -> Decimal:
-    """What the provider charges for what it has made, which may differ from what was asked for."""
-    # Of an extension the provider tells the length with its source, which was paid for before.
-    seconds = video.extension_seconds or found.seconds or video.seconds
-    return ctx.catalog.price(provider, video.model, found.size or video.size, seconds)
-
-
-def kind_of_work(video: Video) -> str:
-    """Videos of the same kind take about as long."""
-    return f"{video.model} {video.seconds}"
-
-
-def _seconds_until(moment: datetime | None) -> float:
-    return 0.0 if moment is None else (moment - datetime.now(UTC)).total_seconds()

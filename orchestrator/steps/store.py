@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from orchestrator import changes, media, outcomes
+from orchestrator import changes, media
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import polling, transitions
@@ -136,7 +136,7 @@ def _again(
     expires = attempt.content_expires_at or datetime.now(UTC) + timedelta(hours=1)
     if datetime.now(UTC) >= expires and not isinstance(error, StorageError):
         with ctx.database.transaction() as connection:
-            failed = outcomes.fail(
+            failed = transitions.fail(
                 connection,
                 video.id,
                 code="content_lost",

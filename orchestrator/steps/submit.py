@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from orchestrator import outcomes
+from orchestrator import outcomes, unknowns
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import attempts
@@ -48,7 +48,7 @@ def submit(ctx: Context, video_id: str) -> None:
                 ctx, provider, video, attempt, error, token=token, misconfigured=True
             )
         except ProviderAmbiguous as error:
-            outcomes.unknown(ctx, provider, video.id, attempt.n, token=token, error=error)
+            unknowns.unknown(ctx, provider, video.id, attempt.n, token=token, error=error)
         except (ProviderRejected, Unsupported, ContentMissing) as error:
             outcomes.refused(ctx, video, attempt, error, token=token)
         except StorageError as error:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import structlog
 
-from orchestrator import changes, outcomes
+from orchestrator import changes, looks
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import attempts, transitions
@@ -16,12 +16,12 @@ from orchestrator.lifecycle import AttemptState
 from orchestrator.policies import poll_delay
 from orchestrator.providers import ProviderVideo
 from orchestrator.records import Attempt, Video
-from orchestrator.steps.poll import charged
+from orchestrator.steps.sighting import charged
 
 log = structlog.get_logger(__name__)
 
 BATCH = 50
-UNREADABLE_SECONDS = 2 * outcomes.DETACHED_SECONDS
+UNREADABLE_SECONDS = 2 * looks.DETACHED_SECONDS
 """An attempt of which the provider never says anything holds its slot no longer than that."""
 _NOTHING = Decimal(0)
 
@@ -29,7 +29,7 @@ _NOTHING = Decimal(0)
 def watch(ctx: Context, name: str, account: str) -> None:
     """Look at the due detached attempts of one account."""
     provider = ctx.catalog.provider(name, account)
-    if provider is None or not outcomes.may_look(ctx, provider):
+    if provider is None or not looks.may_look(ctx, provider):
         return
     with ctx.leases.hold() as token:
         with ctx.database.transaction() as connection:
@@ -63,7 +63,7 @@ def _look(ctx: Context, provider: Provider, video: Video, attempt: Attempt) -> N
         _missing(ctx, provider, video, attempt)
     except ProviderError as error:
         if isinstance(error, ProviderBusy):
-            outcomes.asked_too_often(ctx, provider, error)
+            looks.asked_too_often(ctx, provider, error)
         log.warning("watch_failed", video_id=video.id, attempt=attempt.n, reason=error.code)
         if _age(attempt.sent_at) > UNREADABLE_SECONDS:
             _end(ctx, video, attempt, status="unresolved", cost=_NOTHING, finished=False)
@@ -81,7 +81,7 @@ def _judge(
         _end(ctx, video, attempt, status=found.raw_status, cost=cost, finished=True)
     elif found.status == "failed":
         _end(ctx, video, attempt, status=found.raw_status, cost=_NOTHING, finished=False)
-    elif _age(attempt.sent_at) > outcomes.DETACHED_SECONDS:
+    elif _age(attempt.sent_at) > looks.DETACHED_SECONDS:
         _end(ctx, video, attempt, status="unresolved", cost=_NOTHING, finished=False)
     else:
         _again(ctx, provider, attempt, {"missing_since": None})
@@ -116,7 +116,7 @@ def _end(
 
 
 def _again(ctx: Context, provider: Provider, attempt: Attempt, values: dict[str, object]) -> None:
-    minimum = outcomes.first_poll(ctx, provider)
+    minimum = looks.first_poll(ctx, provider)
     wait = poll_delay(_age(attempt.accepted_at or attempt.sent_at), minimum, ctx.dice())
     with ctx.database.transaction() as connection:
         attempts.change(connection, attempt, values, due_in=wait)

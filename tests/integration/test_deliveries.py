@@ -11,7 +11,7 @@ import pytest
 from openai import OpenAI
 from standardwebhooks import Webhook
 
-from orchestrator import deliveries, dispatch, endings, endpoints, housekeeping, outcomes
+from orchestrator import deliveries, dispatch, endings, endpoints, housekeeping
 from orchestrator.db import transitions
 from orchestrator.errors import Conflict, InvalidRequest, NotFound
 from orchestrator.lifecycle import CANCEL
@@ -135,7 +135,7 @@ def test_failure_is_told_with_its_reason(ctx, receiver):
     """The same code and words as in the video."""
     listen(ctx, receiver)
     with ctx.database.transaction() as connection:
-        video = outcomes.fail(connection, submit(ctx).id, code="lost", message="It is gone.")
+        video = transitions.fail(connection, submit(ctx).id, code="lost", message="It is gone.")
 
     work(ctx)
 

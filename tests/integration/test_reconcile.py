@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import dispatch, endings, outcomes
+from orchestrator import dispatch, endings, outcomes, unknowns
 from orchestrator.errors import (
     ProviderAmbiguous,
     ProviderBusy,
@@ -350,7 +350,7 @@ def test_video_fails_when_max_attempts_are_given_up(make_rig: MakeRig) -> None:
         after.error_code,
         after.quota_state,
     )
-    assert outcomes.OUTCOME_UNKNOWN == after.error_message
+    assert unknowns.OUTCOME_UNKNOWN == after.error_message
 
 
 def test_deadline_while_unknown_fails_and_watches_on(make_rig: MakeRig) -> None:

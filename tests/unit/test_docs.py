@@ -260,7 +260,8 @@ def test_fields_of_the_api_are_documented(title, model):
 
 def test_failures_of_videos_are_documented():
     """Each code with which the core fails a video has its line."""
-    sources = [ROOT / "orchestrator" / name for name in ("outcomes.py", "dispatch.py")]
+    deciders = ("dispatch", "outcomes", "unknowns")
+    sources = [ROOT / "orchestrator" / f"{name}.py" for name in deciders]
     sources += (ROOT / "orchestrator" / "steps").glob("*.py")
     raised = {
         code

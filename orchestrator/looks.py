@@ -1,0 +1,32 @@
+"""How often a provider is looked at, and for how long."""
+
+from __future__ import annotations
+
+from orchestrator.catalog import Provider
+from orchestrator.context import Context
+from orchestrator.db import providers
+from orchestrator.errors import ProviderBusy
+
+DETACHED_SECONDS = 86_400.0
+"""How long an attempt stays under watch after its video has moved on, and stays matchable after it
+was given up.
+"""
+PAUSE_CEILING = 300.0
+
+
+def first_poll(ctx: Context, provider: Provider) -> float:
+    """Seconds from acceptance to the first look."""
+    return ctx.settings.poll_min_seconds or provider.profile.poll_min_seconds
+
+
+def asked_too_often(ctx: Context, provider: Provider, error: ProviderBusy) -> None:
+    """One of us is told to ask less: nobody looks at this account for a while."""
+    seconds = min(error.retry_after or 2 * first_poll(ctx, provider), PAUSE_CEILING)
+    with ctx.database.statement() as connection:
+        providers.pause_polls(connection, provider.name, provider.account, seconds=seconds)
+
+
+def may_look(ctx: Context, provider: Provider) -> bool:
+    """Whether the account may be asked anything now."""
+    with ctx.database.statement() as connection:
+        return not providers.polls_paused_for(connection, provider.name, provider.account)

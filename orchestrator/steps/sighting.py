@@ -1,0 +1,162 @@
+"""What a look at some videos has seen, and what that makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from orchestrator import changes, looks
+from orchestrator.catalog import Provider
+from orchestrator.context import Context
+from orchestrator.db import attempts, polling, providers, transitions
+from orchestrator.db.polling import Generated, Running
+from orchestrator.policies import backoff
+from orchestrator.providers import ProviderVideo
+from orchestrator.records import Attempt, Video
+
+RETRY_CEILING = 30.0
+
+Pair = tuple[Video, Attempt]
+
+
+@dataclass(slots=True)
+class Sighting:
+    """What was seen of each video, by whom (`token`); `late` ones are running behind their
+    deadline, too.
+    """
+
+    ctx: Context
+    provider: Provider
+    token: str
+    running: list[Running] = field(default_factory=list)
+    generated: list[Generated] = field(default_factory=list)
+    failed: list[tuple[Pair, ProviderVideo]] = field(default_factory=list)
+    missing: list[Pair] = field(default_factory=list)
+    unseen: list[Pair] = field(default_factory=list)
+    late: list[Pair] = field(default_factory=list)
+
+    def among(self, pairs: Sequence[Pair]) -> None:
+        """These were to be looked at: what was not seen of them is `unseen`."""
+        seen = {item.id for item in self.running} | {item.id for item in self.generated}
+        seen |= {video.id for (video, _), _ in self.failed}
+        seen |= {video.id for video, _ in self.missing}
+        self.unseen = [pair for pair in pairs if pair[0].id not in seen]
+
+    def record(self) -> None:
+        """Write down all of it, in few statements."""
+        with self.ctx.database.transaction() as connection:
+            changed = polling.still_running(connection, self.running, token=self.token)
+            stored = polling.generated(connection, self.generated, token=self.token)
+        changes.ring_stores(self.ctx, stored)
+        changes.published(self.ctx, [*changed, *stored])
+        self._observe(stored)
+        for (video, attempt), found in self.failed:
+            self._fail(video, attempt, found)
+        for pair in self.missing:
+            self._miss(pair)
+        for video, _ in self.late:
+            self._time_out(video)
+        for video, _ in self.unseen:
+            base = looks.first_poll(self.ctx, self.provider)
+            wait = backoff(
+                base, video.failures + 1, self.ctx.dice(), ceiling=max(base, RETRY_CEILING)
+            )
+            with self.ctx.database.statement() as connection:
+                polling.snooze(connection, [video.id], token=self.token, due_in=wait, failed=True)
+
+    def _observe(self, stored: Sequence[Video]) -> None:
+        """Learn how long such videos take; a sample now and then is enough."""
+        by_id = {item.id: item.n for item in self.generated}
+        for video in stored[:1]:
+            if by_id and self.ctx.limits.once(
+                f"observed:{self.provider.name}:{kind_of_work(video)}", 1.0
+            ):
+                with self.ctx.database.statement() as connection:
+                    attempt = attempts.accepted_of(connection, video.id)
+                    if attempt is None or attempt.accepted_at is None or attempt.ended_at is None:
+                        continue
+                    took = (attempt.ended_at - attempt.accepted_at).total_seconds()
+                    name, account = self.provider.name, self.provider.account
+                    providers.observe(connection, name, account, kind_of_work(video), took)
+
+    def _fail(self, video: Video, attempt: Attempt, found: ProviderVideo) -> None:
+        with self.ctx.database.transaction() as connection:
+            failed = transitions.fail(
+                connection,
+                video.id,
+                code=found.error_code or "provider_failed",
+                message=found.error_message or "The provider could not make this video.",
+                guard="v.lease_token = :token",
+                token=self.token,
+            )
+            if failed is not None:
+                attempts.end(
+                    connection,
+                    video.id,
+                    attempt.n,
+                    upstream_status=found.raw_status,
+                    error=found.error_message,
+                )
+        if failed is not None:
+            changes.published(self.ctx, [failed])
+
+    def _miss(self, pair: Pair) -> None:
+        """404: a restart, a balancer, a delay - or gone. Only time tells."""
+        video, attempt = pair
+        grace = (
+            self.ctx.settings.missing_grace_seconds or self.provider.profile.missing_grace_seconds
+        )
+        failed = None
+        with self.ctx.database.transaction() as connection:
+            if video.missing_since is not None and seconds_until(video.missing_since) < -grace:
+                failed = transitions.fail(
+                    connection,
+                    video.id,
+                    code="lost",
+                    message="The provider does not know this video any longer.",
+                    guard="v.lease_token = :token",
+                    token=self.token,
+                )
+            if failed is not None:
+                attempts.end(connection, video.id, attempt.n, upstream_status="missing")
+            else:
+                wait = min(looks.first_poll(self.ctx, self.provider), grace / 4)
+                polling.snooze(connection, [video.id], token=self.token, due_in=wait, missing=True)
+        if failed is not None:
+            changes.published(self.ctx, [failed])
+
+    def _time_out(self, video: Video) -> None:
+        """The provider was just seen still at work behind the deadline: the user need not wait any
+        longer.
+        """
+        with self.ctx.database.transaction() as connection:
+            failed = transitions.fail(
+                connection,
+                video.id,
+                code="timeout",
+                message="The provider did not finish this video in time.",
+                guard="v.step = 'poll' and v.deadline_at <= least(now(), v.last_polled_at)",
+            )
+            if failed is not None:
+                attempts.detach(connection, video.id)
+        if failed is not None:
+            changes.published(self.ctx, [failed])
+
+
+def charged(ctx: Context, provider: Provider, video: Video, found: ProviderVideo) -> Decimal:
+    """What the provider charges for what it has made, which may differ from what was asked for."""
+    # Of an extension the provider tells the length with its source, which was paid for before.
+    seconds = video.extension_seconds or found.seconds or video.seconds
+    return ctx.catalog.price(provider, video.model, found.size or video.size, seconds)
+
+
+def kind_of_work(video: Video) -> str:
+    """Videos of the same kind take about as long."""
+    return f"{video.model} {video.seconds}"
+
+
+def seconds_until(moment: datetime | None) -> float:
+    """Seconds from now; 0 for None, negative for what has passed."""
+    return 0.0 if moment is None else (moment - datetime.now(UTC)).total_seconds()

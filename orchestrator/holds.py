@@ -10,6 +10,7 @@ from orchestrator import changes, looks, outcomes, unknowns
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import attempts, audit, transitions
+from orchestrator.db import looks as look_rows
 from orchestrator.db import videos as rows
 from orchestrator.db.audit import Action
 from orchestrator.db.engine import Connection
@@ -32,7 +33,7 @@ class Held:
 def held(ctx: Context, *, limit: int = 100) -> list[Held]:
     """Videos that wait for an operator, oldest first."""
     with ctx.database.statement() as connection:
-        return [Held(video, attempt) for video, attempt in attempts.held(connection, limit=limit)]
+        return [Held(video, attempt) for video, attempt in look_rows.held(connection, limit=limit)]
 
 
 def resolve(

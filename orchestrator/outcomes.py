@@ -12,7 +12,7 @@ import structlog
 from orchestrator import changes, looks, unknowns
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
-from orchestrator.db import attempts, providers, transitions
+from orchestrator.db import attempts, providers, submitting, transitions
 from orchestrator.db.transitions import MINE, After
 from orchestrator.errors import OrchestratorError, ProviderBusy, ProviderError
 from orchestrator.lifecycle import ACCEPT, FAIL, QuotaState, Status, Step
@@ -121,7 +121,7 @@ def deferred(
     with ctx.database.transaction() as connection:
         attempts.rejected(connection, video.id, attempt.n, **error.evidence)
         wait = backoff(ctx.settings.retry_base_seconds, attempt.n, ctx.dice(), ceiling=60)
-        attempts.give_back(connection, video.id, attempt.n, token=token, due_in=wait)
+        submitting.give_back(connection, video.id, attempt.n, token=token, due_in=wait)
     log.warning("submit_deferred", video_id=video.id, attempt=attempt.n, reason=error.code)
 
 
@@ -140,7 +140,7 @@ def postponed(
     """
     with ctx.database.transaction() as connection:
         attempts.rejected(connection, video.id, attempt.n, **error.evidence)
-        attempts.give_back(connection, video.id, attempt.n, token=token, due_in=0)
+        submitting.give_back(connection, video.id, attempt.n, token=token, due_in=0)
         state = providers.get(connection, provider.name, provider.account)
         pauses = (state.pauses if state else 0) + 1
         base = MISCONFIGURED_BASE if misconfigured else ctx.settings.retry_base_seconds

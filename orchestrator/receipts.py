@@ -14,7 +14,7 @@ from orchestrator import signatures
 from orchestrator.broker import Ring
 from orchestrator.catalog import Catalog, Provider
 from orchestrator.context import Context
-from orchestrator.db import attempts
+from orchestrator.db import looks
 from orchestrator.db import receipts as rows
 from orchestrator.db.engine import Connection
 from orchestrator.errors import InvalidRequest, NotFound
@@ -78,7 +78,7 @@ def _look(connection: Connection, provider: Provider, upstream_id: str) -> Ring:
     known = rows.make_due(connection, name, account, canonical)
     if known is None:
         # It may be a submission whose outcome we have not recorded, or do not know.
-        attempts.ask_looks(connection, name, account)
+        looks.ask_looks(connection, name, account)
         return Ring("reconcile", (name, account), "dispatch")
     video_id, ours = known
     return Ring("poll", ([video_id],), "poll") if ours else Ring("watch", (name, account), "poll")

@@ -16,6 +16,7 @@ from orchestrator import changes, looks, outcomes, unknowns
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import attempts, providers
+from orchestrator.db import looks as look_rows
 from orchestrator.db.engine import Connection
 from orchestrator.errors import (
     ContentMissing,
@@ -81,7 +82,7 @@ def _still_wanted(pair: Open) -> bool:
 
 def _claim(ctx: Context, provider: Provider, token: str) -> list[Open]:
     with ctx.database.transaction() as connection:
-        return attempts.claim_due(
+        return look_rows.claim_due(
             connection,
             provider.name,
             provider.account,
@@ -97,13 +98,13 @@ def _adopt(ctx: Context, provider: Provider, walk: Walk) -> None:
     or given up.
     """
     with ctx.database.statement() as connection:
-        known = attempts.known_ids(
+        known = look_rows.known_ids(
             connection,
             provider.name,
             provider.account,
             [found.canonical_id for found in walk.videos],
         )
-        waiting = attempts.matchable(connection, provider.name, provider.account, within=_LATE)
+        waiting = look_rows.matchable(connection, provider.name, provider.account, within=_LATE)
     strange = [found for found in walk.videos if found.canonical_id not in known]
     pairs = match(provider, waiting, strange, server_offset=walk.server_offset)
     for (video, attempt), found in pairs:
@@ -134,12 +135,12 @@ def _count_look(ctx: Context, pair: Open, walk: Walk, started: datetime) -> None
             attempts.abandon(connection, attempt, look_again=None)
         elif not walk.reached or started < since + grace:
             again = max(0.1, (since + grace - started).total_seconds())
-            attempts.change(
+            look_rows.change(
                 connection, attempt, {}, due_in=again if walk.reached else grace.total_seconds()
             )
         elif attempt.looks + 1 < CLEAN_LOOKS:
             looked = {"looks": attempt.looks + 1, "looked_at": started}
-            attempts.change(connection, attempt, looked, due_in=grace.total_seconds())
+            look_rows.change(connection, attempt, looked, due_in=grace.total_seconds())
         else:
             log.warning("attempt_abandoned", video_id=video.id, attempt=attempt.n)
             changed = unknowns.abandoned(ctx, connection, video, attempt)
@@ -151,7 +152,7 @@ def _look_later(ctx: Context, connection: Connection, attempt: Attempt) -> None:
     """An abandoned attempt is looked for ever more rarely, for a day."""
     age = (datetime.now(UTC) - attempt.sent_at).total_seconds()
     later = max(60.0, min(age, 3600.0))
-    attempts.change(connection, attempt, {}, due_in=later if age < _LATE.total_seconds() else None)
+    look_rows.change(connection, attempt, {}, due_in=later if age < _LATE.total_seconds() else None)
 
 
 def _inconclusive(ctx: Context, due: list[Open], error: ProviderError | Unsupported) -> None:
@@ -166,13 +167,13 @@ def _inconclusive(ctx: Context, due: list[Open], error: ProviderError | Unsuppor
             age = looks.DETACHED_SECONDS - left
             wait = min(max(ctx.settings.reconcile_grace_seconds / 2, age / 4), 60.0)
             if _still_wanted(pair) or (listed and left > 0):
-                attempts.change(connection, attempt, {}, due_in=max(0.1, wait))
+                look_rows.change(connection, attempt, {}, due_in=max(0.1, wait))
             elif attempt.state == AttemptState.UNKNOWN and left > 0:
-                attempts.change(connection, attempt, {}, due_in=left)
+                look_rows.change(connection, attempt, {}, due_in=left)
             elif attempt.state == AttemptState.UNKNOWN:
                 attempts.abandon(connection, attempt, look_again=None)
             else:
-                attempts.change(connection, attempt, {})
+                look_rows.change(connection, attempt, {})
     log.warning("look_inconclusive", attempts=len(due), reason=error.code)
 
 
@@ -199,7 +200,7 @@ def _send_again(ctx: Context, provider: Provider, pair: Open, token: str) -> Non
         wait = backoff(ctx.settings.retry_base_seconds, attempt.looks + 1, ctx.dice(), ceiling=60)
         with ctx.database.transaction() as connection:
             looks = {"looks": min(attempt.looks + 1, 1000)}
-            attempts.change(connection, attempt, looks, due_in=max(error.retry_after or 0, wait))
+            look_rows.change(connection, attempt, looks, due_in=max(error.retry_after or 0, wait))
     else:
         outcomes.accepted(ctx, provider, video.id, attempt.n, found, token=None)
 

@@ -7,7 +7,7 @@ import structlog
 from orchestrator import changes, looks
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
-from orchestrator.db import attempts, transitions
+from orchestrator.db import attempts, submitting, transitions
 from orchestrator.db.engine import Connection
 from orchestrator.errors import ProviderError
 from orchestrator.lifecycle import AttemptState, EventType, Status
@@ -65,7 +65,7 @@ def note(
         grace=ctx.settings.reconcile_grace_seconds if found_out else None,
         **(error.evidence if error else _SILENCE),
     )
-    attempts.give_back(connection, video.id, attempt.n, token=token, due_in=None, unadmit=False)
+    submitting.give_back(connection, video.id, attempt.n, token=token, due_in=None, unadmit=False)
     if found_out:
         return None
     if profile.on_unknown == "retry":
@@ -96,7 +96,7 @@ def abandoned(ctx: Context, connection: Connection, video: Video, attempt: Attem
         return None
     if attempts.abandoned_count(connection, video.id) >= ctx.settings.max_attempts:
         return _failed_unknown(connection, video)
-    attempts.give_back(connection, video.id, attempt.n, token="", due_in=0)
+    submitting.give_back(connection, video.id, attempt.n, token="", due_in=0)
     return None
 
 

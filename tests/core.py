@@ -19,7 +19,7 @@ from sqlalchemy import text
 from orchestrator import submissions
 from orchestrator.cache import Cache
 from orchestrator.context import Context
-from orchestrator.db import attempts, transitions
+from orchestrator.db import attempts, submitting, transitions
 from orchestrator.db import quotas as quota_rows
 from orchestrator.db import videos as video_rows
 from orchestrator.db.transitions import After
@@ -68,9 +68,9 @@ def send(ctx: Context, video_id: str, *, lane: str | None = None, lease: float =
     """Let a worker claim the submit step and write its attempt; the call is under way."""
     token = uuid4().hex
     with ctx.database.transaction() as connection:
-        video = attempts.claim_submit(connection, video_id, token=token, lease=lease)
+        video = submitting.claim_submit(connection, video_id, token=token, lease=lease)
         assert video is not None
-        attempt = attempts.open_attempt(connection, video, lane=lane, token=token, lease=lease)
+        attempt = submitting.open_attempt(connection, video, lane=lane, token=token, lease=lease)
     assert attempt is not None
     return attempt
 

@@ -7,7 +7,7 @@ import structlog
 from orchestrator import outcomes, unknowns
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
-from orchestrator.db import attempts
+from orchestrator.db import attempts, submitting
 from orchestrator.errors import (
     ContentMissing,
     ProviderAmbiguous,
@@ -61,21 +61,21 @@ def claim(ctx: Context, video_id: str, token: str) -> tuple[Video, Attempt, Prov
     """Take the step and write the attempt, before anything is sent."""
     with ctx.database.transaction() as connection:
         lease = ctx.leases.seconds
-        video = attempts.claim_submit(connection, video_id, token=token, lease=lease)
+        video = submitting.claim_submit(connection, video_id, token=token, lease=lease)
         if video is None:
             return None
         provider = ctx.catalog.provider(video.provider, video.account)
         if provider is None:
             # Configured no longer: it waits in the backlog, where doctor finds it, in case it comes
             # back.
-            attempts.give_back(connection, video_id, 0, token=token, due_in=60)
+            submitting.give_back(connection, video_id, 0, token=token, due_in=60)
             return None
-        attempt = attempts.open_attempt(
+        attempt = submitting.open_attempt(
             connection, video, lane=_lane(video, provider), token=token, lease=lease
         )
         if attempt is None:
             wait = jittered(LANE_SECONDS, ctx.dice())
-            attempts.give_back(connection, video_id, 0, token=token, due_in=wait)
+            submitting.give_back(connection, video_id, 0, token=token, due_in=wait)
             return None
     return video, attempt, provider
 

@@ -11,6 +11,7 @@ from orchestrator import changes, looks
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import attempts, transitions
+from orchestrator.db import looks as look_rows
 from orchestrator.errors import ProviderBusy, ProviderError, ProviderMissing
 from orchestrator.lifecycle import AttemptState
 from orchestrator.policies import poll_delay
@@ -33,7 +34,7 @@ def watch(ctx: Context, name: str, account: str) -> None:
         return
     with ctx.leases.hold() as token:
         with ctx.database.transaction() as connection:
-            due = attempts.claim_due(
+            due = look_rows.claim_due(
                 connection,
                 name,
                 account,
@@ -119,7 +120,7 @@ def _again(ctx: Context, provider: Provider, attempt: Attempt, values: dict[str,
     minimum = looks.first_poll(ctx, provider)
     wait = poll_delay(_age(attempt.accepted_at or attempt.sent_at), minimum, ctx.dice())
     with ctx.database.transaction() as connection:
-        attempts.change(connection, attempt, values, due_in=wait)
+        look_rows.change(connection, attempt, values, due_in=wait)
 
 
 def _age(moment: datetime) -> float:

@@ -6,7 +6,7 @@ from threading import Event, Thread
 
 import pytest
 
-from orchestrator.db import attempts, polling, queue, videos
+from orchestrator.db import polling, queue, submitting, videos
 from orchestrator.db.engine import Database
 from orchestrator.leases import Leases
 from tests.core import opened, sql, submit
@@ -22,9 +22,9 @@ def ctx(database_url, tmp_path):
 def claim(ctx, video_id, token):
     """Take a video's submit step with this token, and write its attempt."""
     with ctx.database.transaction() as connection:
-        video = attempts.claim_submit(connection, video_id, token=token, lease=30)
+        video = submitting.claim_submit(connection, video_id, token=token, lease=30)
         if video is not None:
-            attempts.open_attempt(connection, video, lane=None, token=token, lease=30)
+            submitting.open_attempt(connection, video, lane=None, token=token, lease=30)
         return video
 
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from orchestrator import changes
 from orchestrator.context import Context
-from orchestrator.db import submissions
+from orchestrator.db import idempotency
 from orchestrator.db.engine import Connection
+from orchestrator.db.idempotency import Claim
 from orchestrator.errors import DependencyDown, Gone, IdempotencyKeyReused, OrchestratorError
 from orchestrator.ledger import Outcome, Written, write
 from orchestrator.records import Caller
@@ -58,7 +59,10 @@ def create(
     if down is not None and not _any_accepted(answers):
         raise down
     if key is not None and not _any_accepted(answers):
-        _free(ctx, caller, key)
+        # Nothing came of it: the key may be used for the repaired batch.
+        with ctx.database.statement() as connection:
+            claim = Claim(caller.user_id, key.route, key.value, fingerprint)
+            idempotency.free(connection, [claim])
     return answers
 
 
@@ -78,7 +82,7 @@ def _write(
     good = [wish for wish in wishes if isinstance(wish, Wish)]
     with ctx.database.transaction() as connection:
         if key is not None:
-            _claim(connection, caller, key, fingerprint)
+            _claim(connection, Claim(caller.user_id, key.route, key.value, fingerprint))
         written = write(ctx.catalog, connection, good)
     fresh = [
         outcome.video
@@ -115,24 +119,10 @@ def _place_key(key: IdempotencyKey, place: int) -> IdempotencyKey:
     return IdempotencyKey(f"{place} {key.value}", f"{key.route} videos")
 
 
-def _claim(connection: Connection, caller: Caller, key: IdempotencyKey, fingerprint: str) -> None:
-    before = submissions.claim_key(
-        connection,
-        user_id=caller.user_id,
-        route=key.route,
-        key=key.value,
-        fingerprint=fingerprint,
-        status_code=202,
-        video_ids=[],
-    )
-    if before is not None and before.fingerprint != fingerprint:
+def _claim(connection: Connection, claim: Claim) -> None:
+    before = idempotency.claim(connection, [claim]).get(claim.name)
+    if before is not None and before.fingerprint != claim.fingerprint:
         raise IdempotencyKeyReused
-
-
-def _free(ctx: Context, caller: Caller, key: IdempotencyKey) -> None:
-    """Nothing came of it: the key may be used for the repaired batch."""
-    with ctx.database.statement() as connection:
-        submissions.free_key(connection, user_id=caller.user_id, route=key.route, key=key.value)
 
 
 def _any_accepted(answers: Sequence[Answer]) -> bool:

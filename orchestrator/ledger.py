@@ -1,4 +1,5 @@
-"""The one write path of submissions: any number of them, of any users, in one transaction.
+"""The one write path of submissions: any number of them, of any users, in one transaction and a
+handful of statements.
 
 One that is refused does not disturb its neighbours: its key is freed, nothing of it is reserved
 or written.
@@ -6,21 +7,21 @@ or written.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
-from orchestrator import views
 from orchestrator.catalog import Catalog
-from orchestrator.db import quotas, submissions, videos
+from orchestrator.db import idempotency, submissions, videos
 from orchestrator.db.engine import Connection
-from orchestrator.db.quotas import Reserved, Wanted
-from orchestrator.errors import Conflict, IdempotencyKeyReused, OrchestratorError, QuotaExceeded
+from orchestrator.db.idempotency import Claim
+from orchestrator.db.quotas import Reserved
+from orchestrator.db.submissions import Try
+from orchestrator.errors import Conflict, IdempotencyKeyReused, OrchestratorError
 from orchestrator.records import Video
-from orchestrator.wishes import IdempotencyKey, SdkTry, Wish
+from orchestrator.reservations import reserve
+from orchestrator.wishes import IdempotencyKey, SdkTry, Wish, Wishes
 
 # How far the broker may run ahead of the workers. What is more waits in PostgreSQL, where it can be
 # dealt out fairly.
@@ -45,156 +46,140 @@ def write(catalog: Catalog, connection: Connection, wishes: Sequence[Wish]) -> l
     """Write these wishes; the outcomes are in the same order. Counts only once the transaction is
     committed.
     """
-    outcomes, twins = _settled_by_key(connection, wishes)
-    outcomes |= _tried_before(connection, wishes)
-    outcomes |= _refused_retries(connection, wishes, outcomes.keys() | twins.keys())
-    fresh = [place for place in range(len(wishes)) if place not in outcomes.keys() | twins.keys()]
-    grants = _reserve(connection, {place: wishes[place] for place in fresh})
-    for place in fresh:
-        if place not in grants:
-            outcomes[place] = _refusal(connection, wishes[place])
-    chosen = [place for place in fresh if place in grants]
-    rows = [_row(wishes[place], grants[place]) for place in chosen]
-    _admit(catalog, connection, rows, [grants[place] for place in chosen])
-    written = submissions.insert(connection, rows) if rows else {}
-    for place, row in zip(chosen, rows, strict=True):
-        outcomes[place] = Written(written[row["id"]])
-    for place, first in twins.items():
-        outcome = outcomes[first]
-        outcomes[place] = (
-            replace(outcome, replayed=True) if isinstance(outcome, Written) else outcome
-        )
+    outcomes: dict[int, Outcome] = {}
+    waiting = dict(enumerate(wishes))
+    while waiting:
+        behind = _behind(waiting)
+        turn = {place: wish for place, wish in waiting.items() if place not in behind}
+        outcomes |= _write(catalog, connection, turn)
+        for place, first in behind.items():
+            if first in outcomes and _same_key(wishes[place], wishes[first]):
+                outcomes |= _follow(place, wishes, first, outcomes[first])
+        waiting = {place: wishes[place] for place in behind if place not in outcomes}
     return [outcomes[place] for place in range(len(wishes))]
 
 
-def _settled_by_key(
-    connection: Connection, wishes: Sequence[Wish]
-) -> tuple[dict[int, Outcome], dict[int, int]]:
-    """Take the keys of the wishes; what an earlier submission has settled is answered here.
-
-    Returns the outcomes so far, and the wishes that repeat one of this very batch: it is not
-    written yet, so they share what becomes of it.
+def _behind(wishes: Wishes) -> dict[int, int]:
+    """Those that must wait for what becomes of another one of this batch, and for which: a key, a
+    call of an SDK and a retried video each make one video at a time.
     """
+    first: dict[Hashable, tuple[int, Hashable]] = {}
+    behind: dict[int, int] = {}
+    for place, wish in wishes.items():
+        for name, group in _names(wish):
+            ahead, its_group = first.setdefault(name, (place, group))
+            if its_group != group:
+                behind.setdefault(place, ahead)
+    return behind
+
+
+def _names(wish: Wish) -> Iterator[tuple[Hashable, Hashable]]:
+    """What a wish is to have for itself, or for its group."""
+    if isinstance(wish.key, IdempotencyKey):
+        yield ("key", wish.user_id, wish.key.route, wish.key.value), wish.row["id"]
+    elif isinstance(wish.key, SdkTry):
+        # Two first requests are two calls, and do not ask about each other.
+        yield ("call", wish.user_id, wish.row["fingerprint"]), wish.key.bit
+    if wish.row.get("retry_of") is not None:
+        yield ("retry", wish.row["retry_of"]), wish.row["id"]
+
+
+def _same_key(one: Wish, other: Wish) -> bool:
+    return (
+        isinstance(one.key, IdempotencyKey)
+        and one.key == other.key
+        and one.user_id == other.user_id
+    )
+
+
+def _follow(place: int, wishes: Sequence[Wish], first: int, outcome: Outcome) -> dict[int, Outcome]:
+    """What becomes of a wish whose key has just been another one's. Nothing, if that was refused
+    and this is another request: a refusal frees the key.
+    """
+    same = wishes[place].row["fingerprint"] == wishes[first].row["fingerprint"]
+    if isinstance(outcome, Written):
+        return {place: replace(outcome, replayed=True) if same else IdempotencyKeyReused()}
+    return {place: outcome} if same else {}
+
+
+def _write(catalog: Catalog, connection: Connection, wishes: Wishes) -> dict[int, Outcome]:
+    """Write wishes of which none has to wait for another."""
+    outcomes = _settled_by_key(connection, wishes)
+    outcomes |= _tried_before(connection, wishes)
+    refused = _refused_retries(connection, _without(wishes, outcomes))
+    fresh = _without(wishes, outcomes | refused)
+    grants, too_much = reserve(connection, fresh)
+    refused |= too_much
+    idempotency.free(connection, _claims({place: wishes[place] for place in refused}))
+    rows = {place: _row(fresh[place], grants[place]) for place in fresh if place in grants}
+    _admit(catalog, connection, rows.values(), (grants[place] for place in rows))
+    written = submissions.insert(connection, list(rows.values())) if rows else {}
+    outcomes |= {place: Written(written[row["id"]]) for place, row in rows.items()}
+    return outcomes | refused
+
+
+def _without(wishes: Wishes, settled: Mapping[int, Outcome]) -> Wishes:
+    return {place: wish for place, wish in wishes.items() if place not in settled}
+
+
+def _claims(wishes: Wishes) -> list[Claim]:
+    return [
+        Claim(w.user_id, w.key.route, w.key.value, w.row["fingerprint"], w.row["id"])
+        for w in wishes.values()
+        if isinstance(w.key, IdempotencyKey)
+    ]
+
+
+def _settled_by_key(connection: Connection, wishes: Wishes) -> dict[int, Outcome]:
+    """Take the keys of the wishes; what an earlier submission has settled is answered here."""
+    claims = _claims(wishes)
+    before = idempotency.claim(connection, claims) if claims else {}
+    if not before:
+        return {}
+    found = videos.get_many(connection, [known.video_ids[0] for known in before.values()])
     outcomes: dict[int, Outcome] = {}
-    twins: dict[int, int] = {}
-    taken: dict[str, int] = {}
-    for place, wish in enumerate(wishes):
-        if not isinstance(wish.key, IdempotencyKey):
-            continue
-        before = submissions.claim_key(
-            connection,
-            user_id=wish.user_id,
-            route=wish.key.route,
-            key=wish.key.value,
-            fingerprint=wish.row["fingerprint"],
-            status_code=202,
-            video_ids=[wish.row["id"]],
-        )
-        if before is None:
-            taken[wish.row["id"]] = place
-        elif before.fingerprint != wish.row["fingerprint"]:
-            outcomes[place] = IdempotencyKeyReused()
-        elif before.video_ids[0] in taken:
-            twins[place] = taken[before.video_ids[0]]
-        else:
-            outcomes[place] = Written(videos.get(connection, before.video_ids[0]), replayed=True)
-    return outcomes, twins
+    for place, wish in wishes.items():
+        for claim in _claims({place: wish}):
+            known = before.get(claim.name)
+            if known is not None and known.fingerprint != claim.fingerprint:
+                outcomes[place] = IdempotencyKeyReused()
+            elif known is not None:
+                outcomes[place] = Written(found.get(known.video_ids[0]), replayed=True)
+    return outcomes
 
 
-def _tried_before(connection: Connection, wishes: Sequence[Wish]) -> dict[int, Outcome]:
+def _tried_before(connection: Connection, wishes: Wishes) -> dict[int, Outcome]:
     """Of the wishes without a key, those that the SDK has sent before: their answer was lost.
 
     A try may also overtake the one before it; the late one then meets the video of the early one.
     """
-    met: dict[int, Outcome] = {}
-    for place, wish in enumerate(wishes):
-        if not isinstance(wish.key, SdkTry):
-            continue
-        video = submissions.absorb_try(
-            connection,
-            user_id=wish.user_id,
-            api_key_id=wish.row["api_key_id"],
-            fingerprint=wish.row["fingerprint"],
-            bit=wish.key.bit,
-            window=wish.key.window,
+    tries = {
+        place: Try(
+            wish.user_id,
+            wish.row["api_key_id"],
+            wish.row["fingerprint"],
+            wish.key.bit,
+            wish.key.window,
         )
-        if video is not None:
-            met[place] = Written(video, replayed=True, sdk_retry=True)
-    return met
+        for place, wish in wishes.items()
+        if isinstance(wish.key, SdkTry)
+    }
+    places = list(tries)
+    met = submissions.absorb(connection, list(tries.values()))
+    return {places[n]: Written(video, True, sdk_retry=True) for n, video in met.items()}
 
 
-def _refused_retries(
-    connection: Connection, wishes: Sequence[Wish], settled: Set[int]
-) -> dict[int, Outcome]:
+def _refused_retries(connection: Connection, wishes: Wishes) -> dict[int, Outcome]:
     """Of the retries among the wishes, those whose video has a live one already: two would be paid
     for.
     """
-    refused: dict[int, Outcome] = {}
-    taken: set[str] = set()
-    for place, wish in enumerate(wishes):
-        source = wish.row.get("retry_of")
-        if source is None or place in settled:
-            continue
-        if source in taken or submissions.live_retry(connection, source):
-            _free_key(connection, wish)
-            refused[place] = Conflict(
-                "A retry of this video is under way already.", code="retry_exists"
-            )
-        taken.add(source)
-    return refused
-
-
-def _free_key(connection: Connection, wish: Wish) -> None:
-    """A refused request leaves its key to the next try."""
-    if isinstance(wish.key, IdempotencyKey):
-        submissions.free_key(
-            connection, user_id=wish.user_id, route=wish.key.route, key=wish.key.value
-        )
-
-
-def _reserve(connection: Connection, wishes: Mapping[int, Wish]) -> dict[int, Reserved]:
-    """Reserve for all; a user whose wishes do not fit together gets as many of them as fit, in
-    order.
-    """
-    by_user: dict[str, list[int]] = defaultdict(list)
-    for place, wish in wishes.items():
-        by_user[wish.user_id].append(place)
-    granted = quotas.reserve(
-        connection,
-        [
-            Wanted(user_id, len(places), sum((wishes[place].cost for place in places), Decimal(0)))
-            for user_id, places in by_user.items()
-        ],
-    )
-    grants = {place: granted[user_id] for user_id in granted for place in by_user[user_id]}
-    for user_id, places in by_user.items():
-        if user_id in granted or len(places) == 1:
-            continue
-        for place in places:
-            alone = quotas.reserve(connection, [Wanted(user_id, 1, wishes[place].cost)])
-            if user_id in alone:
-                grants[place] = alone[user_id]
-    return grants
-
-
-def _refusal(connection: Connection, wish: Wish) -> QuotaExceeded:
-    """Free the key of a wish that the quota does not allow, and say why it does not."""
-    _free_key(connection, wish)
-    quota = quotas.ensure(connection, wish.user_id)
-    shown = views.quota(quota)
-    numbers = {
-        name: shown[name]
-        for name in ("used", "limit", "remaining", "reset_at", "cost_used", "cost_limit")
+    retries = {p: w.row["retry_of"] for p, w in wishes.items() if w.row.get("retry_of")}
+    return {
+        place: Conflict("A retry of this video is under way already.", code="retry_exists")
+        # In the order of the videos, so that two batches cannot wait for each other.
+        for place, source in sorted(retries.items(), key=lambda item: str(item[1]))
+        if submissions.live_retry(connection, source)
     }
-    if quota.remaining >= 1 and quota.cost_limit is not None:
-        message = (
-            f"The cost limit of {quota.cost_limit:.2f} USD a month does not allow this: "
-            f"{quota.cost_used:.2f} used, this one costs {wish.cost:.2f}."
-        )
-    else:
-        used, limit = quota.videos_created, quota.videos_limit
-        message = f"Quota exceeded: {used} of {limit} videos used this month."
-    return QuotaExceeded(message, quota=numbers)
 
 
 def _row(wish: Wish, reserved: Reserved) -> dict[str, Any]:
@@ -209,7 +194,7 @@ def _row(wish: Wish, reserved: Reserved) -> dict[str, Any]:
 def _admit(
     catalog: Catalog,
     connection: Connection,
-    rows: Sequence[dict[str, Any]],
+    rows: Iterable[dict[str, Any]],
     grants: Iterable[Reserved],
 ) -> None:
     """Let those start at once that need not be dealt out: no cap anywhere, nobody waiting."""

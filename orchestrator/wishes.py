@@ -109,6 +109,10 @@ class Wish:
         return str(self.row["user_id"])
 
 
+Wishes = Mapping[int, Wish]
+"""Some wishes of a batch, by their places in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What is asked for in all its parts, of whom, and the price to reserve (US dollars)."""

@@ -63,59 +63,63 @@ def reserve(connection: Connection, wanted: Sequence[Wanted]) -> dict[str, Reser
     return granted
 
 
+# Arrays tell the planner how many users there are; of JSON it expects a hundred, and reads the
+# whole table for one.
+_RESERVE = text(
+    f"""
+    with want as (select * from unnest(cast(:users as text[]), cast(:videos as integer[]),
+                    cast(:costs as numeric[])) as w(user_id, videos, cost)),
+    held as (select q.user_id, now() >= q.reset_at as over, w.videos, w.cost from user_quotas q
+               join want w on w.user_id = q.user_id collate "C" order by q.user_id for update of q)
+    update user_quotas q set
+      videos_created = case when h.over then 0 else q.videos_created end + h.videos,
+      cost_used = case when h.over then 0 else q.cost_used end + h.cost,
+      period_started_at = case when h.over then now() else q.period_started_at end,
+      reset_at = case when h.over then {_NEXT_MONTH} else q.reset_at end,
+      updated_at = now()
+    from held h where q.user_id = h.user_id
+      and case when h.over then 0 else q.videos_created end + h.videos <= q.videos_limit
+      and (q.cost_limit is null
+           or case when h.over then 0 else q.cost_used end + h.cost <= q.cost_limit)
+    returning q.user_id, q.period_started_at, q.max_in_flight
+    """
+)
+_WELCOME = text(
+    f"""
+    insert into user_quotas (user_id, videos_limit, reset_at)
+    select u.user_id, u.videos_limit, {_NEXT_MONTH}
+    from jsonb_to_recordset(cast(:users as jsonb)) as u(user_id text, videos_limit integer)
+    order by u.user_id on conflict (user_id) do nothing
+    """
+)
+_LOCK = text(
+    f"select {_COLUMNS} from user_quotas where user_id = any(:users) order by user_id for update"
+)
+
+
 def _reserve(connection: Connection, wanted: Sequence[Wanted]) -> dict[str, Reserved]:
-    rows = connection.execute(
-        text(
-            f"""
-            with want as (select * from unnest(cast(:users as text[]), cast(:videos as integer[]),
-                            cast(:costs as numeric[])) as w(user_id, videos, cost)),
-            held as (select q.user_id, now() >= q.reset_at as over, w.videos, w.cost from
-            user_quotas q join want w
-                       on w.user_id = q.user_id collate "C" order by q.user_id for update of q)
-            update user_quotas q set
-              videos_created = case when h.over then 0 else q.videos_created end + h.videos,
-              cost_used = case when h.over then 0 else q.cost_used end + h.cost,
-              period_started_at = case when h.over then now() else q.period_started_at end,
-              reset_at = case when h.over then {_NEXT_MONTH} else q.reset_at end,
-              updated_at = now()
-            from held h where q.user_id = h.user_id
-              and case when h.over then 0 else q.videos_created end + h.videos <= q.videos_limit
-              and (q.cost_limit is null
-                   or case when h.over then 0 else q.cost_used end + h.cost <= q.cost_limit)
-            returning q.user_id, q.period_started_at, q.max_in_flight
-            """
-        ),
-        # Arrays tell the planner how many users there are; of JSON it expects a hundred, and reads
-        # the whole table for one.
-        {
-            "users": [want.user_id for want in wanted],
-            "videos": [want.videos for want in wanted],
-            "costs": [want.cost for want in wanted],
-        },
-    )
-    return {row[0]: Reserved(*row) for row in rows}
+    values = {
+        "users": [want.user_id for want in wanted],
+        "videos": [want.videos for want in wanted],
+        "costs": [want.cost for want in wanted],
+    }
+    return {row[0]: Reserved(*row) for row in connection.execute(_RESERVE, values)}
 
 
 def _welcome(connection: Connection, strangers: Sequence[Wanted]) -> None:
     """Give those of these users that we have never seen their row."""
-    connection.execute(
-        text(
-            f"""
-            insert into user_quotas (user_id, videos_limit, reset_at)
-            select u.user_id, u.videos_limit, {_NEXT_MONTH}
-            from jsonb_to_recordset(cast(:users as jsonb)) as u(user_id text, videos_limit integer)
-            order by u.user_id on conflict (user_id) do nothing
-            """
-        ),
-        {
-            "users": json.dumps(
-                [
-                    {"user_id": s.user_id, "videos_limit": default_videos_limit(s.user_id)}
-                    for s in strangers
-                ]
-            )
-        },
-    )
+    rows = [
+        {"user_id": s.user_id, "videos_limit": default_videos_limit(s.user_id)} for s in strangers
+    ]
+    connection.execute(_WELCOME, {"users": json.dumps(rows)})
+
+
+def lock(connection: Connection, user_ids: Sequence[str]) -> dict[str, Quota]:
+    """The quotas of these users as of now, which nobody else changes until the transaction ends.
+    Call after `reserve`, which has given each of them a row.
+    """
+    rows = connection.execute(_LOCK, {"users": list(user_ids)})
+    return {row[0]: Quota(*row) for row in rows}
 
 
 def settle(connection: Connection, video: Video) -> None:

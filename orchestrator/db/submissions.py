@@ -1,14 +1,14 @@
-"""The write path of a submission: idempotency keys, videos and their first events, any number in
-one transaction.
+"""The write path of a submission: videos and their first events, any number in one statement, and
+what has to be asked before.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
 from orchestrator.db import outbox
@@ -49,7 +49,8 @@ _NAMES = ", ".join(_GIVEN)
 _TYPES = ", ".join(f"{name} {kind}" for name, kind in _GIVEN.items())
 _SOURCES = ", ".join(f"g.{name}" for name in _GIVEN)
 
-_INSERT = f"""
+_INSERT = video_query(
+    f"""
 with given as (select * from jsonb_to_recordset(cast(:rows as jsonb))
                  as g({_TYPES}, admit boolean, events jsonb)),
 v as (
@@ -64,6 +65,7 @@ told as (
   from given g, jsonb_array_elements(g.events) with ordinality e(value, place))
 select {VIDEO}, {outbox.WANTED} from v
 """
+)
 
 
 def insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[str, Video]:
@@ -74,163 +76,115 @@ def insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[st
     """
     if unknown := {name for row in rows for name in row} - _GIVEN.keys() - {"admit", "events"}:
         raise KeyError(sorted(unknown))
-    result = connection.execute(
-        video_query(_INSERT), {"rows": json.dumps([dict(row) for row in rows], default=str)}
-    ).all()
+    result = connection.execute(_INSERT, {"rows": to_json(rows).decode()}).all()
     if wanted := [row[0] for row in result if row[-1]]:
         outbox.queue(connection, wanted, last=max(len(row["events"]) for row in rows))
     return {video.id: video for video in to_videos(row[:-1] for row in result)}
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
-    """What an Idempotency-Key has led to."""
+class Try:
+    """One try of a call of an SDK that tries again by itself.
 
-    fingerprint: str
-    status_code: int
-    video_ids: tuple[str, ...]
-
-
-def claim_key(
-    connection: Connection,
-    *,
-    user_id: str,
-    route: str,
-    key: str,
-    fingerprint: str,
-    status_code: int,
-    video_ids: Sequence[str],
-) -> Remembered | None:
-    """Take an Idempotency-Key for these videos. None: it is ours now; else: what it was used for
-    before.
-
-    Waits for a transaction that is just taking the same key, and so sees its outcome.
+    Args:
+        bit: of `sdk_tries`, that of this try.
+        seconds: before now, in which another try can have made its video.
     """
-    taken = connection.scalar(
-        text(
-            "insert into idempotency_keys (user_id, route, key, fingerprint, status_code, "
-            "video_ids) "
-            "values (:user_id, :route, :key, :fingerprint, :status_code, :video_ids) "
-            "on conflict do nothing returning true"
-        ),
-        {
-            "user_id": user_id,
-            "route": route,
-            "key": key,
-            "fingerprint": fingerprint,
-            "status_code": status_code,
-            "video_ids": list(video_ids),
-        },
-    )
-    if taken:
-        return None
-    row = connection.execute(
-        text(
-            "select fingerprint, status_code, video_ids from idempotency_keys "
-            "where user_id = :user_id and route = :route and key = :key"
-        ),
-        {"user_id": user_id, "route": route, "key": key},
-    ).one()
-    return Remembered(row[0], row[1], tuple(row[2]))
+
+    user_id: str
+    api_key_id: str | None
+    fingerprint: str
+    bit: int
+    seconds: float
 
 
-def free_key(connection: Connection, *, user_id: str, route: str, key: str) -> None:
-    """Give an Idempotency-Key back: what was asked for with it was refused."""
-    connection.execute(
-        text(
-            "delete from idempotency_keys where user_id = :user_id and route = :route and key "
-            "= :key"
-        ),
-        {"user_id": user_id, "route": route, "key": key},
-    )
+# In one order, so that two batches cannot wait for each other.
+_TAKE_TURNS = text(
+    """
+    select count(pg_advisory_xact_lock(o.name)) from (
+      select distinct hashtextextended(w.user_id || ' ' || w.fingerprint, 0) as name
+      from unnest(cast(:user_id as text[]), cast(:fingerprint as text[]))
+        as w(user_id, fingerprint)
+      order by name) o
+    """
+)
+_ANY_BEFORE = text(
+    """
+    select w.place from unnest(cast(:user_id as text[]), cast(:fingerprint as text[]),
+      cast(:seconds as float8[])) with ordinality as w(user_id, fingerprint, seconds, place)
+    where exists (select 1 from videos v where v.user_id = w.user_id collate "C"
+      and v.fingerprint = w.fingerprint and v.first_fetched_at is null
+      and v.created_at > now() - make_interval(secs => w.seconds))
+    """
+)
+_ABSORB = video_query(
+    f"""
+    update videos v set sdk_tries = sdk_tries | :bit where id = (
+      select id from videos where user_id = :user_id and fingerprint = :fingerprint
+        and created_at > now() - make_interval(secs => :seconds)
+        and first_fetched_at is null and status <> 'deleted'
+        and api_key_id is not distinct from cast(:api_key_id as text)
+        and sdk_tries & :bit = 0
+      order by created_at, id limit 1 for update)
+    returning {VIDEO}
+    """
+)
 
 
-def absorb_try(
-    connection: Connection,
-    *,
-    user_id: str,
-    api_key_id: str | None,
-    fingerprint: str,
-    bit: int,
-    window: float,
-) -> Video | None:
-    """The video that another try of the same SDK call has made, marked as the answer to this one
-    too; None if there is none.
+def absorb(connection: Connection, tries: Sequence[Try]) -> dict[int, Video]:
+    """By their places in `tries`, the videos that other tries of the same calls have made, each
+    marked as the answer to this try too.
 
     Equal requests take turns from here to the end of their transactions, so that a retry sees what
     the request before it does. A video that its client has looked at was answered for, and each
     try is met once: it takes two creates to absorb two first retries.
-
-    Args:
-        bit: of `sdk_tries`, that of this try.
-        window: seconds before now in which the video was made.
     """
-    connection.execute(
-        text("select pg_advisory_xact_lock(hashtextextended(:user_id || ' ' || :fingerprint, 0))"),
-        {"user_id": user_id, "fingerprint": fingerprint},
-    )
-    row = connection.execute(
-        video_query(
-            f"""
-            update videos v set sdk_tries = sdk_tries | :bit where id = (
-              select id from videos where user_id = :user_id and fingerprint = :fingerprint
-                and created_at > now() - make_interval(secs => :window)
-                and first_fetched_at is null and status <> 'deleted'
-                and api_key_id is not distinct from cast(:api_key_id as text)
-                and sdk_tries & :bit = 0
-              order by created_at, id limit 1 for update)
-            returning {VIDEO}
-            """
-        ),
-        {
-            "user_id": user_id,
-            "api_key_id": api_key_id,
-            "fingerprint": fingerprint,
-            "bit": bit,
-            "window": window,
-        },
-    ).one_or_none()
-    return None if row is None else Video(*row)
+    if not tries:
+        return {}
+    columns = {f.name: [getattr(one, f.name) for one in tries] for f in fields(Try)}
+    connection.execute(_TAKE_TURNS, columns)
+    met: dict[int, Video] = {}
+    for place in sorted(connection.scalars(_ANY_BEFORE, columns)):
+        row = connection.execute(_ABSORB, asdict(tries[place - 1])).one_or_none()
+        if row is not None:
+            met[place - 1] = Video(*row)
+    return met
+
+
+_LOCK_SOURCE = text("select 1 from videos where id = :id for update")
+_LIVE_RETRY = text(
+    "select exists (select 1 from videos where retry_of = :id and status in ('queued', "
+    "'in_progress'))"
+)
 
 
 def live_retry(connection: Connection, video_id: str) -> bool:
     """Whether a retry of this video is under way; waits for one that is just being written."""
-    connection.execute(text("select 1 from videos where id = :id for update"), {"id": video_id})
-    return bool(
-        connection.scalar(
-            text(
-                "select exists (select 1 from videos where retry_of = :id and status in "
-                "('queued', 'in_progress'))"
-            ),
-            {"id": video_id},
-        )
-    )
+    connection.execute(_LOCK_SOURCE, {"id": video_id})
+    return bool(connection.scalar(_LIVE_RETRY, {"id": video_id}))
+
+
+_ROOM = text(
+    """
+    select case
+      -- Ordered as the index is: EXISTS would be sure to meet a waiting video soon, and read the
+      -- whole table where nobody waits.
+      when (select true from videos where provider = :provider and account = :account
+        and status = 'queued' and admitted_at is null and not snoozed and due_at <= now()
+        order by user_id, rank_at, id limit 1) then 0
+      when exists (select 1 from providers where name = :provider and account = :account
+        and (paused_until > now() or pauses > 0)) then 0
+      else :ahead - (select count(*) from (select 1 from videos where provider = :provider
+        and account = :account and status = 'queued' and admitted_at is not null
+        limit :ahead) a)
+    end
+    """
+)
 
 
 def room(connection: Connection, provider: str, account: str, *, ahead: int) -> int:
     """How many videos may start without waiting for the sweep: none where somebody waits or the
     provider is paused, else what `ahead` leaves beside those admitted and not yet picked up.
     """
-    return int(
-        connection.scalar(
-            text(
-                """
-                select case
-                  -- Ordered as the index is: EXISTS would be sure to meet a waiting video soon, and
-                  -- read the whole table where nobody waits.
-                  when (select true from videos where provider = :provider
-                    and account = :account and status = 'queued' and admitted_at is null
-                    and not snoozed and due_at <= now() order by user_id, rank_at, id limit 1)
-                    then 0
-                  when exists (select 1 from providers where name = :provider
-                    and account = :account and (paused_until > now() or pauses > 0)) then 0
-                  else :ahead - (select count(*) from (select 1 from videos
-                    where provider = :provider and account = :account and status = 'queued'
-                      and admitted_at is not null limit :ahead) a)
-                end
-                """
-            ),
-            {"provider": provider, "account": account, "ahead": ahead},
-        )
-        or 0
-    )
+    values = {"provider": provider, "account": account, "ahead": ahead}
+    return int(connection.scalar(_ROOM, values) or 0)

@@ -1,13 +1,17 @@
 """Many submissions in one transaction: each refused or written for itself."""
 
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import perf_counter
 
 import pytest
+from sqlalchemy import event
 
 from orchestrator import quotas
 from orchestrator.errors import Conflict, IdempotencyKeyReused, QuotaExceeded
 from orchestrator.ledger import Written, write
-from orchestrator.wishes import IdempotencyKey, prepare
+from orchestrator.wishes import IdempotencyKey, SdkTry, prepare
 from tests.core import caller, make_request, opened, quota, race, sql, submit
 from tests.factories import fail
 
@@ -29,6 +33,21 @@ def write_all(ctx, wishes):
     """Write these wishes in one transaction."""
     with ctx.database.transaction() as connection:
         return write(ctx.catalog, connection, wishes)
+
+
+@contextmanager
+def statements(ctx):
+    """The statements that run meanwhile."""
+    executed = []
+
+    def note(connection, cursor, statement, parameters, context, many):
+        executed.append(statement)
+
+    event.listen(ctx.database._engine, "before_cursor_execute", note)
+    try:
+        yield executed
+    finally:
+        event.remove(ctx.database._engine, "before_cursor_execute", note)
 
 
 def kinds(outcomes):
@@ -113,6 +132,60 @@ def test_equal_keys_of_one_batch_are_both_refused_when_the_quota_is_spent(ctx):
     assert [] == sql(ctx, "select key from idempotency_keys")
 
 
+def test_key_is_free_for_another_body_when_its_first_wish_was_refused(ctx):
+    """In one batch as in two: what was refused has not used the key."""
+    quotas.change(ctx, "ann", {"cost_limit": "0.20"})
+    wishes = [wish(ctx, key="a", model="sora-2-pro"), wish(ctx, key="a"), wish(ctx, key="a")]
+
+    outcomes = write_all(ctx, wishes)
+
+    assert ["QuotaExceeded", "new", "replayed"] == kinds(outcomes)
+    assert outcomes[1].video.id == outcomes[2].video.id
+    assert [([outcomes[1].video.id],)] == sql(ctx, "select video_ids from idempotency_keys")
+
+
+def test_keys_of_users_are_their_own_in_one_batch(ctx):
+    """The same key of two users, and of two routes, names different things."""
+    base = wish(ctx, key="a")
+    elsewhere = replace(wish(ctx), key=IdempotencyKey("a", "POST /v1/videos"))
+
+    outcomes = write_all(ctx, [base, wish(ctx, "bob", key="a"), elsewhere])
+
+    assert ["new"] * 3 == kinds(outcomes)
+
+
+def test_tries_of_one_call_are_one_video_when_they_meet_in_a_batch(ctx):
+    """The SDK's retry is written together with its first request, whichever comes first."""
+    early = perf_counter() - 5
+    tries = [replace(wish(ctx), key=SdkTry(number, arrived=early)) for number in (1, 0, 2, 1, 0)]
+
+    outcomes = write_all(ctx, tries)
+
+    assert 2 == quota(ctx).videos_created
+    assert [False, True, True, False, True] == [outcome.replayed for outcome in outcomes]
+
+
+def test_numbers_of_a_refusal_count_the_neighbours(ctx):
+    """Whoever comes third with two places is told that two are used."""
+    quotas.change(ctx, "ann", {"videos_limit": 2})
+
+    outcomes = write_all(ctx, [wish(ctx), wish(ctx), wish(ctx)])
+
+    assert (2, 2, 0) == tuple(outcomes[2].quota[n] for n in ("used", "limit", "remaining"))
+
+
+def test_refusals_cost_a_few_statements_however_many_there_are(ctx):
+    """Somebody without quota who asks all the time does not slow the others down."""
+    quotas.change(ctx, "ann", {"videos_limit": 1})
+    wishes = [wish(ctx, key=f"k{n}") for n in range(40)] + [wish(ctx, "bob")]
+
+    with statements(ctx) as executed:
+        outcomes = write_all(ctx, wishes)
+
+    assert 39 == kinds(outcomes).count("QuotaExceeded")
+    assert len(executed) <= 10
+
+
 def test_two_retries_in_one_batch_are_one(ctx):
     """The second finds the first, though neither is committed."""
     video = submit(ctx)
@@ -126,6 +199,18 @@ def test_two_retries_in_one_batch_are_one(ctx):
 
     assert ["new", "Conflict"] == kinds(outcomes)
     assert isinstance(outcomes[1], Conflict)
+
+
+def test_second_retry_has_its_turn_when_the_first_is_refused(ctx):
+    """A retry that the quota did not allow is not under way."""
+    video = submit(ctx)
+    fail(ctx, video.id)
+    quotas.change(ctx, "ann", {"videos_limit": 0})
+    retries = [replace(w, row={**w.row, "retry_of": video.id}) for w in (wish(ctx), wish(ctx))]
+
+    outcomes = write_all(ctx, retries)
+
+    assert ["QuotaExceeded", "QuotaExceeded"] == kinds(outcomes)
 
 
 def test_those_for_later_are_not_admitted(ctx):

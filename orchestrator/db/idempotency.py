@@ -1,0 +1,100 @@
+"""`idempotency_keys`: a key is taken in the transaction that writes what it asks for, so it can be
+neither stuck nor lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+from sqlalchemy import Connection, text
+
+Name = tuple[str, str, str]
+"""(user id, route, key)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A key that somebody wants for a request, and the video that it is to make (None: many)."""
+
+    user_id: str
+    route: str
+    key: str
+    fingerprint: str
+    video_id: str | None = None
+
+    @property
+    def name(self) -> Name:
+        """What the key is known by."""
+        return self.user_id, self.route, self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a key has led to before."""
+
+    fingerprint: str
+    video_ids: tuple[str, ...]
+
+
+# In the order of the keys, so that two batches cannot wait for each other.
+_CLAIM = text(
+    """
+    insert into idempotency_keys (user_id, route, key, fingerprint, status_code, video_ids)
+    select w.user_id, w.route, w.key, w.fingerprint, 202,
+      array_remove(array[w.video_id], null)
+    from unnest(cast(:user_id as text[]), cast(:route as text[]), cast(:key as text[]),
+      cast(:fingerprint as text[]), cast(:video_id as text[]))
+      as w(user_id, route, key, fingerprint, video_id)
+    order by w.user_id collate "C", w.route, w.key collate "C"
+    on conflict do nothing returning user_id, route, key
+    """
+)
+_FIND = text(
+    """
+    select k.user_id, k.route, k.key, k.fingerprint, k.video_ids
+    from unnest(cast(:user_id as text[]), cast(:route as text[]), cast(:key as text[]))
+      as w(user_id, route, key)
+    join idempotency_keys k on k.user_id = w.user_id collate "C" and k.route = w.route
+      and k.key = w.key collate "C"
+    """
+)
+_FREE = text(
+    """
+    delete from idempotency_keys k
+    using unnest(cast(:user_id as text[]), cast(:route as text[]), cast(:key as text[]))
+      as w(user_id, route, key)
+    where k.user_id = w.user_id collate "C" and k.route = w.route and k.key = w.key collate "C"
+    """
+)
+_COLUMNS = tuple(field.name for field in fields(Claim))
+
+
+def claim(connection: Connection, claims: Sequence[Claim]) -> dict[Name, Remembered]:
+    """Take these keys, all different. Those that are missing in the answer are ours now; the others
+    were used before.
+
+    Waits for transactions that are just taking the same keys, and so sees what became of them.
+    """
+    before: dict[Name, Remembered] = {}
+    wanted = {claim.name: claim for claim in claims}
+    while wanted:
+        taken = {tuple(row) for row in connection.execute(_CLAIM, _arrays(wanted.values()))}
+        wanted = {name: claim for name, claim in wanted.items() if name not in taken}
+        if wanted:
+            found = connection.execute(_FIND, _arrays(wanted.values())).all()
+            before |= {(row[0], row[1], row[2]): Remembered(row[3], tuple(row[4])) for row in found}
+            # A key that was neither free nor is there has been freed in between: now it can be had.
+            wanted = {name: claim for name, claim in wanted.items() if name not in before}
+    return before
+
+
+def free(connection: Connection, claims: Sequence[Claim]) -> None:
+    """Give these keys back: what was asked for with them was refused."""
+    if claims:
+        connection.execute(_FREE, _arrays(claims))
+
+
+def _arrays(claims: Iterable[Claim]) -> dict[str, list[str | None]]:
+    found = list(claims)
+    return {name: [getattr(claim, name) for claim in found] for name in _COLUMNS}

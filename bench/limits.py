@@ -26,20 +26,26 @@ _LATENCY = re.compile(r"^latency average = ([\d.]+) ms", re.MULTILINE)
 
 def contestants(stage: Stage, seconds: float) -> list[Contestant]:
     """The same writes in two ways, for many users and for one."""
-    url = stage.database("limits")
-    enrol(url, USERS)
     return [
-        Contestant(name, partial(_run, stage, url, script, clients, users, seconds))
-        for name, script, clients, users in (
-            (TXN, "txn.sql", 16, USERS),
-            (CTE, "cte.sql", 16, USERS),
-            (TXN_HOT, "txn.sql", 4, 1),
-            (CTE_HOT, "cte.sql", 4, 1),
-        )
+        contestant(stage, seconds, TXN, "txn.sql", 16, USERS),
+        contestant(stage, seconds, CTE, "cte.sql", 16, USERS),
+        contestant(stage, seconds, TXN_HOT, "txn.sql", 4, 1),
+        contestant(stage, seconds, CTE_HOT, "cte.sql", 4, 1),
     ]
 
 
-def _run(stage: Stage, url: str, script: str, clients: int, users: int, seconds: float) -> Metrics:
+def contestant(
+    stage: Stage, seconds: float, name: str, script: str, clients: int, users: int, *, each: int = 1
+) -> Contestant:
+    """A script of the folder `sql`, which writes `each` videos when it runs."""
+    url = stage.database(f"limit_{Path(script).stem}_{users}")
+    enrol(url, users)
+    return Contestant(name, partial(_run, stage, url, script, clients, users, each, seconds))
+
+
+def _run(
+    stage: Stage, url: str, script: str, clients: int, users: int, each: int, seconds: float
+) -> Metrics:
     stage.settle()
     done = subprocess.run(
         [
@@ -54,7 +60,7 @@ def _run(stage: Stage, url: str, script: str, clients: int, users: int, seconds:
     tps, latency = _TPS.search(done.stdout), _LATENCY.search(done.stdout)
     if done.returncode != 0 or tps is None or latency is None:
         raise RuntimeError(f"pgbench failed: {done.stderr.strip()}")
-    return {"per_second": float(tps[1]), "mean_ms": float(latency[1])}
+    return {"per_second": float(tps[1]) * each, "mean_ms": float(latency[1])}
 
 
 def _pgbench() -> Path:

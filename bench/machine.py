@@ -46,7 +46,7 @@ class Machine:
 
 def describe(stage: Stage) -> Machine:
     """This machine, now."""
-    ((postgres,),) = stage.sql(stage.database("description"), "show server_version")
+    ((postgres,),) = stage.query(stage.database("description"), "show server_version")
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return Machine(
         cores=len(os.sched_getaffinity(0)),

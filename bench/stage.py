@@ -82,14 +82,20 @@ class Stage:
         self.sql(url, _SEED, "vacuum analyze")
         return url
 
-    def sql(self, url: str, *statements: str) -> list[tuple[Any, ...]]:
-        """Run these, each for itself; the rows of the last one."""
+    def sql(self, url: str, *statements: str) -> None:
+        """Run these, each for itself."""
+        for statement in statements:
+            self.query(url, statement)
+
+    def query(
+        self, url: str, statement: str, parameters: Sequence[Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Run this; the rows that it returns."""
         connection = psycopg2.connect(url)
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
-                for statement in statements:
-                    cursor.execute(statement)
+                cursor.execute(statement, parameters)
                 return cursor.fetchall() if cursor.description else []
         finally:
             connection.close()

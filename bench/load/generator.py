@@ -65,7 +65,13 @@ class Answers:
         return self.broken + bad
 
     def metrics(self) -> Metrics:
-        """The usual ones."""
+        """The usual ones.
+
+        Raises:
+            RuntimeError: there is nothing to measure, because nothing was answered well.
+        """
+        if self.per_second == 0:
+            raise RuntimeError(f"no answer was good: {dict(self.statuses)}, {self.broken} broken")
         return {
             "per_second": self.per_second,
             "p50_ms": self.p50_ms,

@@ -5,35 +5,34 @@ started again.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-from uuid import uuid4
+from typing import Self
 
+import psutil
 import psycopg2
 import redis
 
-from orchestrator import invariants
-from orchestrator.context import Context, build
+from orchestrator.context import build
 from orchestrator.db.engine import Database
 from orchestrator.db.schema import migrate
-from orchestrator.invariants import Violation
+from orchestrator.errors import OrchestratorError
 from orchestrator.local.ports import free_port
 from orchestrator.local.postgres import EmbeddedPostgres
 from orchestrator.local.program import Program
 from orchestrator.local.valkey import EmbeddedValkey
 from orchestrator.settings import load
+from tests.chaos.client import Client
+from tests.chaos.provider import Provider
+from tests.chaos.verdict import Verdict
 
-TERMINAL = {"completed", "failed", "cancelled", "deleted"}
 # Every clock as short as it can be while still being longer than what it waits for.
 CLOCKS = {
     "LEASE_SECONDS": "3",
@@ -43,11 +42,25 @@ CLOCKS = {
     "MISSING_GRACE_SECONDS": "6",
     "VIDEO_DEADLINE_SECONDS": "90",
     "START_TIMEOUT_SECONDS": "300",
+    # Nobody gives up because of how often chaos strikes one video.
+    "MAX_ATTEMPTS": "20",
 }
+CREATE_SECONDS, READ_SECONDS = 3.0, 2.0
+"""How long we wait for the provider's answer: what takes longer is a timeout of ours."""
+PROVIDERS = """
+[providers.main]
+profile = "{profile}"
+base_url = "{url}/v1"
+api_key = "sandbox"
+create_timeout = {create}
+read_timeout = {read}
+"""
 
 
 class Cluster:
-    """PostgreSQL, Valkey, a sandbox provider, web, workers and schedulers in `folder`."""
+    """PostgreSQL, Valkey, a sandbox provider that speaks the dialect of `profile`, web, workers and
+    schedulers in `folder`. Counts what is done to it in `happened`.
+    """
 
     def __init__(
         self,
@@ -55,7 +68,7 @@ class Cluster:
         *,
         workers: int = 2,
         schedulers: int = 1,
-        sandbox: tuple[str, ...] = ("--instant-video", "--render-seconds", "1"),
+        render_seconds: float = 1,
         profile: str = "sandbox",
         env: Mapping[str, str] | None = None,
     ):
@@ -63,11 +76,11 @@ class Cluster:
         self.postgres = EmbeddedPostgres(folder / "postgres")
         self.valkey = EmbeddedValkey(folder / "valkey")
         self.programs: dict[str, Program] = {}
-        self.accepted: dict[str, str] = {}
+        self.happened: Counter[str] = Counter()
         self._workers, self._schedulers = workers, schedulers
-        self._sandbox, self._profile = sandbox, profile
+        self._render_seconds, self._profile = render_seconds, profile
         self._extra = dict(env or {})
-        self._ctx: Context | None = None
+        self._opened = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         try:
@@ -87,17 +100,16 @@ class Cluster:
 
     def _start(self) -> None:
         taken: set[int] = set()
-        web, provider = _port(taken), _port(taken)
+        web, sandbox = _port(taken), _port(taken)
         self.web_url = f"http://127.0.0.1:{web}"
-        self.sandbox_url = f"http://127.0.0.1:{provider}"
+        self.client = Client(self.web_url, self._profile)
+        self.provider = Provider(f"http://127.0.0.1:{sandbox}")
         self.env = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             "PYTHONUNBUFFERED": "1",
             "DATABASE_URL": self.postgres.start(),
             "REDIS_URL": self.valkey.start(),
-            "OPENAI_BASE_URL": f"{self.sandbox_url}/v1",
-            "OPENAI_API_KEY": "sandbox",
-            "PROVIDER_PROFILE": self._profile,
+            "PROVIDERS_FILE": str(self._write_providers()),
             "STORAGE_URL": (self.folder / "videos").as_uri(),
             "AUTH": "off",
             "HOST": "127.0.0.1",
@@ -108,9 +120,10 @@ class Cluster:
         database = Database(self.env["DATABASE_URL"])
         migrate(database)
         database.close()
-        self._ctx = build(load(self.env), application="chaos")
-        at = ("--host", "127.0.0.1", "--port", str(provider))
-        self._add("sandbox", "orchestrator", "sandbox", *at, *self._sandbox)
+        ctx = build(load(self.env), application="chaos")
+        self._opened.callback(ctx.close)
+        self.verdict = Verdict(ctx, self.provider, self.client.accepted)
+        self._add("sandbox", *self._sandbox_command(sandbox))
         self._add("web", "orchestrator", "web")
         for number in range(1, self._schedulers + 1):
             self._add(f"scheduler-{number}", "orchestrator", "scheduler")
@@ -119,6 +132,25 @@ class Cluster:
         for program in self.programs.values():
             program.start()
         self._wait_until_ready()
+
+    def _write_providers(self) -> Path:
+        path = self.folder / "providers.toml"
+        path.write_text(
+            PROVIDERS.format(
+                profile=self._profile,
+                url=self.provider.url,
+                create=CREATE_SECONDS,
+                read=READ_SECONDS,
+            )
+        )
+        return path
+
+    def _sandbox_command(self, port: int) -> tuple[str, ...]:
+        return (
+            *("orchestrator", "sandbox", "--host", "127.0.0.1", "--port", str(port)),
+            *("--data", str(self.folder / "sandbox"), "--dialect", self._profile),
+            *("--instant-video", "--render-seconds", str(self._render_seconds)),
+        )
 
     def add(self, name: str, *command: str) -> None:
         """One more program, started at once."""
@@ -130,15 +162,17 @@ class Cluster:
         self.programs[name] = Program(name, argv, self.env, self.folder / "logs")
 
     def _wait_until_ready(self) -> None:
-        self.wait_for(f"{self.sandbox_url}/v1/models", path="")
+        self.wait_for(self.provider.url, path="/v1/models")
         self.wait_for(self.web_url)
 
     def wait_for(self, url: str, *, path: str = "/readyz") -> None:
         """Wait until a server answers."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
-                self._get(url + path)
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(url + path, timeout=10),
+            ):
                 return
             time.sleep(0.1)
         raise AssertionError({name: p.last_words() for name, p in self.programs.items()})
@@ -148,8 +182,7 @@ class Cluster:
         for program in reversed(self.programs.values()):
             program.kill()
             program.stop()
-        if self._ctx is not None:
-            self._ctx.close()
+        self._opened.close()
         self.valkey.stop()
         self.postgres.stop()
 
@@ -157,14 +190,35 @@ class Cluster:
 
     def kill(self, name: str) -> None:
         """SIGKILL, and start it again, as a supervisor would."""
+        self._count(name, "killed")
         self.programs[name].kill()
         self.programs[name].stop()
         self.programs[name].start()
 
     def restart(self, name: str) -> None:
         """SIGTERM, wait, start again: a deploy."""
+        self._count(name, "terminated")
         self.programs[name].stop()
         self.programs[name].start()
+
+    def pause(self, name: str, seconds: float) -> None:
+        """SIGSTOP, and on again: longer than a lease lasts, perhaps in the middle of a call."""
+        for process in psutil.Process().children():
+            if tuple(process.cmdline()) == self.programs[name].argv:
+                process.suspend()
+                time.sleep(seconds)
+                process.resume()
+                self._count(name, "paused")
+
+    def restart_provider(self) -> None:
+        """The provider is killed, is away for a moment, and remembers."""
+        self.happened["provider killed"] += 1
+        self.provider.note()
+        self.programs["sandbox"].kill()
+        self.programs["sandbox"].stop()
+        time.sleep(0.5)
+        self.programs["sandbox"].start()
+        self.wait_for(self.provider.url, path="/v1/models")
 
     def revive(self) -> None:
         """Start again whatever has ended by itself."""
@@ -174,31 +228,29 @@ class Cluster:
 
     def kill_valkey(self) -> None:
         """SIGKILL and start again, with what its disk still has."""
+        self.happened["Valkey killed"] += 1
         self.valkey.kill()
         self.valkey.stop()
         self.valkey.start()
 
     def wipe_valkey(self) -> None:
         """Everything in Redis is gone: queues, cache, throttles."""
-        with (
-            contextlib.suppress(redis.RedisError),
-            redis.Redis.from_url(self.env["REDIS_URL"]) as client,
-        ):
+        with redis.Redis.from_url(self.env["REDIS_URL"]) as client:
             client.flushall()
+        self.happened["Valkey wiped"] += 1
 
     def pause_valkey(self, seconds: float) -> None:
         """Valkey hangs: it neither answers nor refuses."""
-        pid = self._valkey_pid()
+        with redis.Redis.from_url(self.env["REDIS_URL"]) as client:
+            pid = int(client.info("server")["process_id"])
         os.kill(pid, signal.SIGSTOP)
         time.sleep(seconds)
         os.kill(pid, signal.SIGCONT)
-
-    def _valkey_pid(self) -> int:
-        with redis.Redis.from_url(self.env["REDIS_URL"]) as client:
-            return int(client.info("server")["process_id"])
+        self.happened["Valkey paused"] += 1
 
     def restart_postgres(self) -> None:
         """PostgreSQL goes away and comes back."""
+        self.happened["PostgreSQL restarted"] += 1
         self.postgres.stop()
         self.postgres.start()
 
@@ -211,145 +263,30 @@ class Cluster:
                 "select pg_terminate_backend(pid) from pg_stat_activity "
                 "where pid <> pg_backend_pid() and datname = current_database()"
             )
+            self.happened["PostgreSQL connections dropped"] += cursor.rowcount
         connection.close()
-
-    def faults(self, text: str) -> None:
-        """Let the provider misbehave."""
-        request = urllib.request.Request(
-            f"{self.sandbox_url}/sandbox/faults",
-            data=json.dumps({"faults": text}).encode(),
-            headers={"Content-Type": "application/json"},
-            method="PUT",
-        )
-        with urllib.request.urlopen(request, timeout=10):
-            pass
 
     def forget(self) -> None:
         """The provider loses every job."""
-        request = urllib.request.Request(
-            f"{self.sandbox_url}/sandbox/forget", data=b"", method="POST"
-        )
-        with urllib.request.urlopen(request, timeout=10):
-            pass
+        self.happened["provider forgot"] += 1
+        self.provider.forget()
 
-    # What a client does -------------------------------------------------------------------------
+    def _count(self, name: str, what: str) -> None:
+        self.happened[f"{name.partition('-')[0]} {what}"] += 1
 
-    def submit(self, prompt: str, *, user: str = "ann", patience: float = 60) -> str:
-        """Ask for a video as a careful client does: again and again with the same key, until it is
-        accepted.
-        """
-        body = json.dumps({"prompt": prompt, "seconds": 2, "size": "320x240"}).encode()
-        headers = {
-            "Content-Type": "application/json",
-            "X-User-Id": user,
-            "Idempotency-Key": str(uuid4()),
-        }
-        deadline = time.monotonic() + patience
-        while True:
-            request = urllib.request.Request(
-                f"{self.web_url}/api/videos", data=body, headers=headers
-            )
-            try:
-                with urllib.request.urlopen(request, timeout=10) as answer:
-                    video_id: str = json.load(answer)["id"]
-            except urllib.error.HTTPError as error:
-                if error.code != 503:
-                    raise AssertionError((error.code, error.read()[:500])) from None
-            except OSError:
-                pass
-            else:
-                self.accepted[video_id] = user
-                return video_id
-            if time.monotonic() > deadline:
-                raise AssertionError("nobody accepts videos any longer")
-            time.sleep(0.1)
-
-    def cancel(self, video_id: str) -> None:
-        """Cancel, if it is not too late and web is there."""
-        request = urllib.request.Request(
-            f"{self.web_url}/api/videos/{video_id}/cancel",
-            data=b"",
-            headers={"X-User-Id": self.accepted[video_id]},
-        )
-        with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=10):
-            pass
-
-    # What is seen afterwards --------------------------------------------------------------------
-
-    def wait_until_settled(self, seconds: float) -> Counter[str]:
+    def wait_until_settled(
+        self, seconds: float, meanwhile: Callable[[], None] = lambda: None
+    ) -> Counter[str]:
         """Wait until nothing is under way. Returns how the accepted videos ended."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.revive()
-            with contextlib.suppress(Exception):
-                if not [v for v in self.violations() if v.rule == "nothing is left open"]:
+            with contextlib.suppress(OrchestratorError):
+                meanwhile()
+                if self.verdict.settled():
                     break
-            time.sleep(0.5)
-        return self.endings()
-
-    def endings(self) -> Counter[str]:
-        """Statuses of all accepted videos, with the reason of a failure; `vanished` for those that
-        are not there.
-        """
-        statuses = dict.fromkeys(self.accepted, "vanished")
-        for video_id, status, code in self.rows("select id, status, error_code from videos"):
-            statuses[video_id] = f"{status}:{code}" if code else status
-        return Counter(statuses.values())
-
-    def violations(self) -> list[Violation]:
-        """Broken promises, with everything settled."""
-        assert self._ctx is not None
-        return invariants.check(self._ctx, settled=True)
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """What PostgreSQL has."""
-        connection = psycopg2.connect(self.env["DATABASE_URL"])
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(query)
-                return cursor.fetchall()
-        finally:
-            connection.close()
-
-    def creations(self) -> Counter[str]:
-        """How often the provider accepted each of our videos. The attempt's id is the key that we
-        send.
-        """
-        state = json.loads(self._get(f"{self.sandbox_url}/sandbox/state"))
-        return Counter(job["idempotency_key"].rpartition("-")[0] for job in state["jobs"])
-
-    def paid_twice(self) -> list[tuple[Any, ...]]:
-        """Videos for which more than one attempt was accepted."""
-        return self.rows(
-            "select video_id, count(*) from attempts where state = 'accepted' group by 1 "
-            "having count(*) > 1"
-        )
-
-    def unaccounted(self) -> list[str]:
-        """Jobs of the provider that belong to no attempt of ours: each was paid for nothing.
-
-        Whose key a job carries does not matter: equal requests of unknown outcome are
-        interchangeable.
-        """
-        state = json.loads(self._get(f"{self.sandbox_url}/sandbox/state"))
-        ours = {row[0] for row in self.rows("select canonical_id from attempts")}
-        return [job["id"] for job in state["jobs"] if job["id"] not in ours]
-
-    def story(self) -> str:
-        """Everything about videos that did not complete: for the message of a failed assertion."""
-        rows = self.rows(
-            "select v.id, v.status, v.step, v.error_code, v.due_at - now(), v.lease_until - "
-            "now(), v.hold_reason, "
-            "a.n, a.state, a.detached, a.upstream_status, a.error, a.due_at - now(), a.looks "
-            "from videos v left join attempts a on a.video_id = v.id where v.status <> "
-            "'completed' limit 20"
-        )
-        return "\n".join(map(str, rows))
-
-    @staticmethod
-    def _get(url: str) -> bytes:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return bytes(answer.read())
+            time.sleep(0.3)
+        return self.verdict.endings()
 
 
 def worker_command(name: str, app: str = "workers.app") -> tuple[str, ...]:

@@ -33,7 +33,7 @@ def mortal() -> Iterator[tuple[Cluster, Path]]:
             folder,
             workers=0,
             env={"MORTAL_FILE": str(wish)},
-            sandbox=("--instant-video", "--render-seconds", "0.5"),
+            render_seconds=0.5,
         )
         with cluster:
             cluster.add("worker", *worker_command("worker", "tests.chaos.mortal"))
@@ -47,18 +47,19 @@ def test_a_video_completes_once_when_its_worker_dies_there(
 ) -> None:
     """Whatever was committed is taken up; whatever was not is found out."""
     cluster, wish = mortal
+    verdict, accepted = cluster.verdict, cluster.client.accepted
     wish.write_text(point)
 
-    video_id = cluster.submit(f"a lighthouse, {point}")
+    video_id = cluster.client.submit(f"a lighthouse, {point}")
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and (
-        wish.exists() or cluster.endings()["completed"] < len(cluster.accepted)
+        wish.exists() or verdict.endings()["completed"] < len(accepted)
     ):
         cluster.revive()
         time.sleep(0.1)
 
     assert not wish.exists(), "the worker has not died"
-    assert {"completed": len(cluster.accepted)} == dict(cluster.endings()), cluster.story()
-    assert 1 == cluster.creations()[video_id]
+    assert {"completed": len(accepted)} == dict(verdict.endings()), verdict.story()
+    assert 1 == cluster.provider.creations()[video_id]
     cluster.wait_until_settled(20)
-    assert [] == cluster.violations(), cluster.story()
+    assert [] == verdict.violations(), verdict.story()

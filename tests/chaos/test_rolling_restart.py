@@ -61,7 +61,7 @@ class Load:
             try:
                 with urllib.request.urlopen(request, timeout=30) as answer:
                     self.statuses.append(answer.status)
-                    self._cluster.accepted[json.load(answer)["id"]] = "admin"
+                    self._cluster.client.accepted[json.load(answer)["id"]] = "admin"
                     return
             except urllib.error.HTTPError as error:
                 self.statuses.append(error.code)
@@ -95,7 +95,7 @@ def test_nothing_is_lost_or_refused_when_everything_is_restarted(folder: Path) -
         endings = cluster.wait_until_settled(120)
 
         assert {202} == set(load.statuses)
-        assert {"completed": len(cluster.accepted)} == dict(endings), cluster.story()
-        assert [] == cluster.violations(), cluster.story()
-        assert [] == cluster.paid_twice()
-        assert [] == cluster.unaccounted()
+        assert {"completed": len(cluster.client.accepted)} == dict(endings), cluster.verdict.story()
+        assert [] == cluster.verdict.violations(), cluster.verdict.story()
+        assert [] == cluster.verdict.paid_twice()
+        assert [] == cluster.verdict.unaccounted()

@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check lint format matrix e2e chaos bench lock clean
+.PHONY: help demo test check lint format matrix scale e2e chaos bench lock clean
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -26,10 +26,13 @@ demo: $(RUN) ## Make and remix a first video; ONCE=1 ends after it, else Ctrl-C
 	@$(PY) -m orchestrator demo $(if $(filter 1,$(ONCE)),--once)
 
 test: $(DEV) ## Run the unit, integration and contract tests
-	@$(PY) -m pytest -q -n logical --maxprocesses 8 -m "not matrix" tests/unit tests/integration tests/contract
+	@$(PY) -m pytest -q -n logical --maxprocesses 8 -m "not matrix and not scale" tests/unit tests/integration tests/contract
 
 matrix: $(DEV) ## Run every provider profile through every fault
 	@$(PY) -m pytest -q -n logical --maxprocesses 8 -m matrix tests/contract
+
+scale: $(DEV) ## Look at the plans of all queries over a million rows
+	@$(PY) -m pytest -q -m scale tests/integration
 
 check: lint test ## Run lint, types, import rules and the tests: the gate
 

@@ -22,6 +22,8 @@ from orchestrator.records import Video
 log = structlog.get_logger(__name__)
 
 BATCH = 200
+ROWS = 5000
+"""A round a minute must keep up with thousands of videos a minute."""
 LISTED = 1000
 KEY_DAYS = 7.0
 RECEIPT_DAYS = 7.0
@@ -33,8 +35,9 @@ def tidy(ctx: Context, places: dict[str, str] | None = None) -> dict[str, int]:
     """One round of everything; returns how many of each went.
 
     Args:
-        places: where the last round stopped in each folder of the storage; this one goes on there
-            and notes where it stopped. Without it, a round begins at the beginning.
+        places: where the last round stopped in each folder of the storage, and in the events;
+            this one goes on there and notes where it stopped. Without it, a round begins at the
+            beginning.
     """
     places = {} if places is None else places
     return {
@@ -42,7 +45,7 @@ def tidy(ctx: Context, places: dict[str, str] | None = None) -> dict[str, int]:
         "orphans": _sweep_orphans(ctx, places, "videos/", rows.content_in_use),
         "inputs": _sweep_orphans(ctx, places, "inputs/", rows.inputs_in_use),
         "keys": _forget_keys(ctx),
-        "events": _prune_events(ctx),
+        "events": _prune_events(ctx, places),
         "deliveries": _prune_deliveries(ctx),
         "receipts": _forget_receipts(ctx),
     }
@@ -112,22 +115,25 @@ def _delete(ctx: Context, key: str) -> bool:
 
 def _forget_keys(ctx: Context) -> int:
     with ctx.database.statement() as connection:
-        return rows.forget_keys(connection, days=KEY_DAYS, limit=BATCH)
+        return rows.forget_keys(connection, days=KEY_DAYS, limit=ROWS)
 
 
-def _prune_events(ctx: Context) -> int:
+def _prune_events(ctx: Context, places: dict[str, str]) -> int:
     days = ctx.settings.event_retention_days
     if days is None:
         return 0
     with ctx.database.statement() as connection:
-        return rows.prune_events(connection, days=days, limit=BATCH)
+        pruned, places["events"] = rows.prune_events(
+            connection, days=days, after=places.get("events", ""), limit=ROWS
+        )
+    return pruned
 
 
 def _prune_deliveries(ctx: Context) -> int:
     with ctx.database.statement() as connection:
-        return deliveries.prune(connection, days=DELIVERY_DAYS, limit=BATCH)
+        return deliveries.prune(connection, days=DELIVERY_DAYS, limit=ROWS)
 
 
 def _forget_receipts(ctx: Context) -> int:
     with ctx.database.statement() as connection:
-        return receipts.forget(connection, days=RECEIPT_DAYS, limit=BATCH)
+        return receipts.forget(connection, days=RECEIPT_DAYS, limit=ROWS)

@@ -22,10 +22,12 @@ class Violation:
 
 
 def check(ctx: Context, *, settled: bool = False) -> list[Violation]:
-    """Everything that breaks a rule; an empty list is what one wants to see. Reads whole tables.
+    """Everything that breaks a rule; an empty list is what one wants to see. Reads whole
+    tables, a page at a time.
 
     Args:
-        settled: also demand that nothing is under way: no video, attempt or lease is open.
+        settled: also demand that nothing is under way: no video, attempt, lease or delivery is
+            open.
     """
     with ctx.database.statement() as connection:
         found = [Violation(*broken) for broken in rows.broken(connection)]

@@ -120,7 +120,7 @@ due as (
             and admitted_at is null and user_id = t.user_id and due_at <= now()
           order by due_at limit greatest(1, :limit / (select count(user_id) from t))) v) w
   where t.user_id is not null order by w.place limit :limit)
-update videos v set snoozed = false from due where v.id = due.id
+update videos set snoozed = false where id = any(array(select id from due))
 """
 
 

@@ -29,7 +29,7 @@ def work(connection: Connection) -> Work:
             """
             select (select count(*) from videos where status = 'queued' and admitted_at is null),
               (select count(*) from videos where hold_reason is not null),
-              (select count(*) from attempts where state = 'unknown'),
+              (select count(*) from attempts where state = 'unknown' and ended_at is null),
               (select cast(extract(epoch from now() - min(due_at)) as float) from videos
                where due_at is not null and due_at <= now()
                  and (step <> 'submit' or admitted_at is not null)

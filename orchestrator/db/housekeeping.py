@@ -66,15 +66,28 @@ def forget_keys(connection: Connection, *, days: float, limit: int) -> int:
     ).rowcount
 
 
-def prune_events(connection: Connection, *, days: float, limit: int) -> int:
-    """Drop old events of videos that are over. Returns how many."""
-    return connection.execute(
+def prune_events(connection: Connection, *, days: float, after: str, limit: int) -> tuple[int, str]:
+    """Of the next `limit` old events, drop those of videos that are over. Returns how many went,
+    and where to go on (`after`; "": from the beginning, all were seen).
+
+    Videos may wait for longer than that, with events that stay: a round goes on behind them.
+    """
+    row = connection.execute(
         text(
-            "delete from video_events where id in (select e.id from video_events e join videos "
-            "v on v.id = e.video_id "
-            "where e.created_at < now() - make_interval(secs => :age) and v.finished_at is not "
-            "null "
-            "order by e.created_at limit :limit)"
+            """
+            with e as (
+              select id, video_id, created_at from video_events
+              where created_at < now() - make_interval(secs => :age)
+                and created_at > cast(coalesce(nullif(:after, ''), '-infinity') as timestamptz)
+              order by created_at limit :limit),
+            d as (
+              delete from video_events where id = any(array(select e.id from e
+                join videos v on v.id = e.video_id where v.finished_at is not null))
+              returning 1)
+            select (select count(*) from d), (select count(*) from e),
+              (select cast(max(created_at) as text) from e)
+            """
         ),
-        {"age": days * 86_400, "limit": limit},
-    ).rowcount
+        {"age": days * 86_400, "after": after, "limit": limit},
+    ).one()
+    return int(row[0]), row[2] if row[1] == limit else ""

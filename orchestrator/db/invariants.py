@@ -1,86 +1,137 @@
-"""What must hold between the rows at any moment, as queries for what breaks it. Reads all tables:
-for operators and tests, not for loops.
+"""What must hold between the rows at any moment, as queries for what breaks it. Together they read
+all tables, a page at a time: for operators and tests, not for loops.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
 from sqlalchemy import Connection, text
+
+VIDEOS_A_PAGE = 2000
+USERS_A_PAGE = 200
+
+# Said of both sides of a join, so that neither is read beyond the page.
+_HERE = "v.id > :after and v.id <= :upto"
+_OPEN = (
+    "select 1 from attempts a where a.video_id = v.id and a.video_id > :after "
+    "and a.video_id <= :upto and a.ended_at is null"
+)
+_ATTEMPTS = (
+    "videos v left join attempts a on a.video_id = v.id and a.video_id > :after "
+    "and a.video_id <= :upto"
+)
 
 # Each query lists what is wrong as (id, what). Written so that a running system is never reported:
 # everything here changes within one transaction.
-RULES: dict[str, str] = {
-    "quota equals the rows": """
-        select q.user_id, format('videos_created %s, rows say %s; cost_used %s, rows say %s',
-          q.videos_created, coalesce(r.videos, 0), q.cost_used, coalesce(r.cost, 0))
-        from user_quotas q left join (
-          select user_id, quota_period, count(*) filter (where quota_state <> 'released') as videos,
-            sum(case quota_state when 'reserved' then cost_estimated else cost_actual end) as cost
-          from videos group by user_id, quota_period) r
-          on r.user_id = q.user_id and r.quota_period = q.period_started_at
-        where q.videos_created <> coalesce(r.videos, 0) or q.cost_used <> coalesce(r.cost, 0)""",
-    "events are numbered without gaps": """
+OF_VIDEOS: Mapping[str, str] = {
+    "events are numbered without gaps": f"""
         select v.id, format('seq %s, events %s, last %s', v.seq, count(e.seq), max(e.seq))
         from videos v left join video_events e on e.video_id = v.id and e.seq is not null
+          and e.video_id > :after and e.video_id <= :upto
+        where {_HERE}
         group by v.id having (count(e.seq) = 0 and v.finished_at is null)
           -- The oldest may have been pruned after their retention.
           or v.seq <> max(e.seq) or count(e.seq) <> max(e.seq) - min(e.seq) + 1""",
-    "an ended video is settled, or its attempt is watched": """
+    "an ended video is settled, or its attempt is watched": f"""
         select v.id, format('%s and still reserved', v.status) from videos v
-        where v.finished_at is not null and v.quota_state = 'reserved'
-          and not exists (select 1 from attempts a where a.video_id = v.id and a.ended_at is
-            null)""",
-    "completed videos are charged once": """
+        where {_HERE} and v.finished_at is not null and v.quota_state = 'reserved'
+          and not exists ({_OPEN})""",
+    "completed videos are charged once": f"""
         select v.id, format('cost_actual %s, attempts %s', v.cost_actual, coalesce(sum(a.cost), 0))
-        from videos v left join attempts a on a.video_id = v.id
+        from {_ATTEMPTS} where {_HERE}
         group by v.id having v.cost_actual <> coalesce(sum(a.cost), 0)""",
-    "content belongs to its video": """
+    "content belongs to its video": f"""
         select v.id, v.content_key from videos v
-        where v.content_key is not null
+        where {_HERE} and v.content_key is not null
           and v.content_key not like 'videos/' || v.id || '/' || v.content_sha256 || '.%'""",
-    "an ended video has no attempt of its own": """
-        select v.id, format('%s, attempt %s is %s', v.status, a.n, a.state)
-        from attempts a join videos v on v.id = a.video_id
-        where a.ended_at is null and not a.detached and v.finished_at is not null""",
-    "a running video has the attempt that it runs by": """
+    "an ended video has no attempt of its own": f"""
+        select v.id, format('%s, attempt %s is %s', v.status, a.n, a.state) from {_ATTEMPTS}
+        where {_HERE} and a.ended_at is null and not a.detached and v.finished_at is not null""",
+    "a running video has the attempt that it runs by": f"""
         select v.id, v.step from videos v
-        where v.status = 'in_progress' and not exists (select 1 from attempts a
-          where a.video_id = v.id and a.state = 'accepted' and not a.detached)""",
-    "what is live is due, asked about or held": """
+        where {_HERE} and v.status = 'in_progress' and not exists (select 1 from attempts a
+          where a.video_id = v.id and a.video_id > :after and a.video_id <= :upto
+            and a.state = 'accepted' and not a.detached)""",
+    "what is live is due, asked about or held": f"""
         select v.id, format('%s without a due time', v.step) from videos v
-        where v.step is not null and v.due_at is null and v.hold_reason is null
-          and not exists (select 1 from attempts a where a.video_id = v.id and a.ended_at is
-            null)""",
-    "an attempt that is watched is due": """
-        select a.video_id, format('attempt %s is %s and not due', a.n, a.state)
-        from attempts a join videos v on v.id = a.video_id
-        where a.ended_at is null and a.detached and a.state <> 'sent' and a.due_at is null""",
+        where {_HERE} and v.step is not null and v.due_at is null and v.hold_reason is null
+          and not exists ({_OPEN})""",
+    "an attempt that is watched is due": f"""
+        select v.id, format('attempt %s is %s and not due', a.n, a.state) from {_ATTEMPTS}
+        where {_HERE} and a.ended_at is null and a.detached and a.state <> 'sent'
+          and a.due_at is null""",
+}
+OF_USERS: Mapping[str, str] = {
+    "quota equals the rows": """
+        select q.user_id, format('videos_created %s, rows say %s; cost_used %s, rows say %s',
+          q.videos_created, r.videos, q.cost_used, r.cost)
+        from user_quotas q left join lateral (
+          select count(*) filter (where quota_state <> 'released') as videos,
+            coalesce(sum(case quota_state when 'reserved' then cost_estimated else cost_actual end),
+              0) as cost
+          from videos v where v.user_id = q.user_id and v.quota_period = q.period_started_at) r
+          on true
+        where q.user_id > :after and q.user_id <= :upto
+          and (q.videos_created <> r.videos or q.cost_used <> r.cost)""",
+}
+OF_LEASES: Mapping[str, str] = {
     "no lease outlives its holder": """
         select id, format('lease ran out at %s', lease_until) from videos
-        where lease_until < now() - interval '5 minutes'
+        where lease_token is not null and lease_until < now() - interval '5 minutes'
         union all
         select video_id, format('lease of attempt %s ran out at %s', n, lease_until) from attempts
-        where lease_until < now() - interval '5 minutes'""",
+        where lease_token is not null and lease_until < now() - interval '5 minutes'""",
 }
+_VIDEOS = "select max(id) from (select id from videos where id > :after order by id limit :size) p"
+_USERS = (
+    "select max(user_id) from (select user_id from user_quotas where user_id > :after "
+    "order by user_id limit :size) p"
+)
 
 
 def broken(connection: Connection, *, limit: int = 20) -> list[tuple[str, str, str]]:
-    """What breaks a rule, as (rule, id, what), at most `limit` each."""
+    """What breaks a rule, as (rule, id, what), at most `limit` each.
+
+    Each page of a rule is one statement and sees one moment; no statement is long.
+    """
     found = []
-    for rule, query in RULES.items():
-        rows = connection.execute(text(f"{query} limit :limit"), {"limit": limit})
-        found += [(rule, row[0], row[1]) for row in rows]
+    for rule, query in OF_USERS.items():
+        walk = _walk(connection, rule, query, _USERS, USERS_A_PAGE)
+        found += list(islice(walk, limit))
+    for rule, query in OF_VIDEOS.items():
+        walk = _walk(connection, rule, query, _VIDEOS, VIDEOS_A_PAGE)
+        found += list(islice(walk, limit))
+    for rule, query in OF_LEASES.items():
+        found += [(rule, *row) for row in islice(connection.execute(text(query)), limit)]
     return found
 
 
+def _walk(
+    connection: Connection, rule: str, query: str, pages: str, size: int
+) -> Iterator[tuple[str, str, str]]:
+    after = ""
+    while True:
+        upto = connection.scalar(text(pages), {"after": after, "size": size})
+        if upto is None:
+            return
+        for row in connection.execute(text(query), {"after": after, "upto": upto}):
+            yield rule, row[0], row[1]
+        after = upto
+
+
 OPEN = """
-select (select count(*) from videos where finished_at is null) as videos,
+select (select count(*) from videos where step is not null) as videos,
        (select count(*) from attempts where ended_at is null) as attempts,
-       (select count(*) from videos where lease_token is not null) as leases
+       (select count(*) from videos where lease_token is not null)
+         + (select count(*) from attempts where lease_token is not null) as leases,
+       (select count(*) from deliveries where state = 'pending') as deliveries
 """
 
 
 def still_open(connection: Connection) -> dict[str, int]:
-    """How much is not over yet: `videos`, `attempts`, `leases`."""
+    """How much is not over yet: `videos`, `attempts`, `leases`, `deliveries`."""
     return dict(connection.execute(text(OPEN)).one()._mapping)
 
 

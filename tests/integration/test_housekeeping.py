@@ -217,9 +217,30 @@ def test_old_events_go_when_a_retention_is_set(ctx, days, gone, left):
     assert [(left,)] == sql(ctx, "select count(*) from video_events")
 
 
+def test_old_events_go_when_those_before_them_stay(ctx, monkeypatch):
+    """Three videos have waited for longer than events are kept: a round goes on behind theirs."""
+    monkeypatch.setattr(housekeeping, "ROWS", 2)
+    waiting = [submit(ctx).id for _ in range(3)]
+    ended = complete(ctx, submit(ctx).id).id
+    sql(
+        ctx,
+        "update video_events set created_at = now() - interval '40 days' "
+        "+ case when video_id = any(:waiting) then id else id + 1000 end * interval '1 second'",
+        waiting=waiting,
+    )
+    kept = replace(ctx, settings=replace(ctx.settings, event_retention_days=30))
+    places: dict[str, str] = {}
+
+    rounds = [housekeeping.tidy(kept, places)["events"] for _ in range(4)]
+
+    assert [0, 1, 2, 1] == rounds
+    assert [] == sql(ctx, "select 1 from video_events where video_id = :id", id=ended)
+
+
 def test_rounds_are_bounded(ctx, monkeypatch):
     """A mountain is removed a batch at a time."""
     monkeypatch.setattr(housekeeping, "BATCH", 2)
+    monkeypatch.setattr(housekeeping, "ROWS", 2)
     for _ in range(3):
         deleted(ctx, days=8)
     sql(

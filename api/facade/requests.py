@@ -38,6 +38,16 @@ def _object(value: Any) -> Any:
     return value
 
 
+def _image(value: Any) -> Any:
+    """An image as an object. In a form, a part without a filename is a text, whatever it holds."""
+    value = _object(_given(value))
+    if isinstance(value, str):
+        raise ValueError(
+            "must be a file, whose part of the form has a filename, or an object with image_url"
+        )
+    return value
+
+
 def _reference(value: Any) -> Any:
     """A video named by its bare id."""
     value = _object(value)
@@ -89,7 +99,7 @@ class OpenAICreateVideo(Loose):
     seconds: Annotated[Seconds | None, BeforeValidator(_given)] = None
     size: Annotated[str | None, BeforeValidator(_given)] = None
     quality: Annotated[Name | None, BeforeValidator(_given)] = None
-    input_reference: Annotated[OpenAIImage | None, BeforeValidator(_object)] = None
+    input_reference: Annotated[OpenAIImage | None, BeforeValidator(_image)] = None
 
     def request(self, image: InputFile | None) -> VideoRequest:
         """The same for the use case. Raises InvalidRequest or Unsupported for its image."""

@@ -204,7 +204,8 @@ def test_create_takes_both_encodings_when_sent(
 
 def test_create_takes_defaults_when_fields_are_empty(api: ApiClient) -> None:
     """Some clients send what their user left empty."""
-    body = {"prompt": "a kite", "model": "", "seconds": "", "size": "", "quality": ""}
+    fields = ("model", "seconds", "size", "quality", "input_reference")
+    body = {"prompt": "a kite", **dict.fromkeys(fields, "")}
 
     video = shown(api.post("/v1/videos", data=body, content_type="multipart/form-data"))
 

@@ -25,6 +25,7 @@ from api import (
     sessions,
     streams,
     tracing,
+    uploads,
     users,
     videos,
     waiting,
@@ -74,6 +75,7 @@ def create_app(ctx: Context | None = None) -> Flask:
     app.extensions[EXTENSION] = ctx
     tracing.install(app)
     errors.install(app)
+    uploads.install(app)
     auth.install(app, ctx)
     rates.install(app)
     waiting.install(app, ctx)

@@ -9,4 +9,7 @@ from orchestrator import settings
 
 def application() -> Bridge:
     """The application of one server process, from the environment."""
-    return Bridge(wsgi.application(), threads=settings.load().web_threads)
+    found = settings.load()
+    return Bridge(
+        wsgi.application(), threads=found.web_threads, seconds=found.request_timeout_seconds
+    )

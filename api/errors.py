@@ -57,6 +57,7 @@ CODES: Mapping[str, str] = {
     "not_local": "AUTH=off serves this machine only, and only its own pages.",
     "not_found": "There is no such thing, or it is somebody else's.",
     "method_not_allowed": "This address takes other methods; the header Allow lists them.",
+    "request_timeout": "The body of the request did not come in time.",
     "conflict": "The present state does not allow this.",
     "already_finished": "The video is finished and cannot be cancelled.",
     "not_completed": "Only a completed video can be remixed, edited or extended.",
@@ -79,7 +80,9 @@ CODES: Mapping[str, str] = {
     "internal_error": "Our fault. The request id finds it in the logs.",
     "storage_error": "The storage does not answer; try again.",
     "content_missing": "The storage lacks bytes that it should have; an operator must look.",
+    "too_many_uploads": "Too many large bodies come at once; try again.",
     "dependency_down": "The database does not answer; try again.",
+    "outcome_unknown": "Nobody knows whether this was done; try again with the same Idempotency-Key.",
 }
 """The stable codes of this API, for its documentation."""
 
@@ -87,6 +90,7 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit
 _HTTP_CODES = {
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "request_too_large",
     415: "unsupported_media_type",
     416: "range_not_satisfiable",
@@ -203,7 +207,7 @@ def _problem(
         response.headers["WWW-Authenticate"] = 'Bearer realm="orchestrator"'
     if status == 503:
         response.headers["Retry-After"] = str(_RETRY_SECONDS)
-    elif code != errors.RateLimited.code:
+    elif code not in {errors.RateLimited.code, _HTTP_CODES[408]}:
         # The openai SDK repeats 409, 429 and 500 by itself; asking again changes none of them.
         response.headers["x-should-retry"] = "false"
     response.headers.extend(headers or {})

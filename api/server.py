@@ -17,7 +17,6 @@ from orchestrator.settings import Settings
 
 TARGET = "api.asgi:application"
 _HEADER_BYTES = 64 * 1024
-_HEADER_MILLISECONDS = 15_000
 _WAITING = 1024
 _CLIENTS = 20_000
 # Its own lines go the way of all others, and only when something is wrong.
@@ -49,7 +48,8 @@ def serve(settings: Settings) -> None:
         websockets=False,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(
-            header_read_timeout=_HEADER_MILLISECONDS, max_buffer_size=_HEADER_BYTES
+            header_read_timeout=round(1000 * settings.request_timeout_seconds),
+            max_buffer_size=_HEADER_BYTES,
         ),
         respawn_failed_workers=True,
         workers_kill_timeout=GRACE_SECONDS,

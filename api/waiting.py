@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from threading import BoundedSemaphore
-from time import monotonic, sleep
+from threading import BoundedSemaphore, Event
+from time import monotonic
 from typing import Any, cast
 
 from flask import Flask, current_app, request
@@ -37,12 +37,17 @@ class WaitingRoom:
         self,
         seats: int,
         *,
-        sleep: Callable[[float], None] = sleep,
+        sleep: Callable[[float], object] | None = None,
         monotonic: Callable[[], float] = monotonic,
     ):
         self._seats = BoundedSemaphore(seats)
-        self._sleep = sleep
+        self._closed = Event()
+        self._sleep = sleep or self._closed.wait
         self._monotonic = monotonic
+
+    def close(self) -> None:
+        """Answer all who wait, and whoever comes later, at once: with the video as it is."""
+        self._closed.set()
 
     def wait(self, body: Json, seconds: int, look: Callable[[], Json]) -> Json | None:
         """The video as `look` finds it once it is finished, or when the time is over. None: there
@@ -64,6 +69,8 @@ class WaitingRoom:
         until = self._monotonic() + seconds
         pause = _FIRST_LOOK
         while _live(body) and (left := until - self._monotonic()) > 0:
+            if self._closed.is_set():
+                return body
             self._sleep(min(pause, left))
             pause = min(pause * 1.5, _LONGEST_PAUSE)
             try:
@@ -79,13 +86,19 @@ def install(app: Flask, ctx: Context) -> None:
     app.extensions[EXTENSION] = WaitingRoom(max(1, ctx.settings.web_threads // 4))
 
 
+def room_of(app: Flask) -> WaitingRoom:
+    """Where this application's requests wait."""
+    return cast(WaitingRoom, app.extensions[EXTENSION])
+
+
 def waited(body: Json) -> tuple[Json, dict[str, str]]:
     """A video as this request prefers to be told of it, and the headers that say so."""
     seconds = preferred(request.headers.getlist(HEADER))
     if seconds is None:
         return body, {}
-    room = cast(WaitingRoom, current_app.extensions[EXTENSION])
-    found = room.wait(body, seconds, lambda: videos.get(context(), caller(), body["id"]))
+    found = room_of(current_app).wait(
+        body, seconds, lambda: videos.get(context(), caller(), body["id"])
+    )
     if found is None:
         return body, {}
     return found, {APPLIED: f"wait={seconds}"}

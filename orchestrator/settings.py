@@ -55,6 +55,7 @@ class Settings:
     rate_limit_rpm: int | None = None
     web_threads: int = 32
     web_processes: int = 1
+    request_timeout_seconds: float = 20
     streams_per_user: int = 100
 
     @property
@@ -103,6 +104,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         rate_limit_rpm=read.number("RATE_LIMIT_RPM", 0, int, 0, 1_000_000) or None,
         web_threads=read.number("WEB_THREADS", 32, int, 1, 512),
         web_processes=read.number("WEB_PROCESSES", 1, int, 1, 64),
+        request_timeout_seconds=read.number("REQUEST_TIMEOUT_SECONDS", 20.0, float, 0.5, 3600),
         streams_per_user=read.number("STREAMS_PER_USER", 100, int, 1, 100_000),
     )
     if settings.auth == "off" and not is_loopback(settings.host):

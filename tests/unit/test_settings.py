@@ -24,6 +24,7 @@ RANGES = [
     ("EVENT_RETENTION_DAYS", "event_retention_days", 0, 36_500),
     ("WEB_THREADS", "web_threads", 1, 512),
     ("WEB_PROCESSES", "web_processes", 1, 64),
+    ("REQUEST_TIMEOUT_SECONDS", "request_timeout_seconds", 0.5, 3600),
     ("STREAMS_PER_USER", "streams_per_user", 1, 100_000),
 ]
 CHOICES = [

@@ -1,0 +1,105 @@
+"""Bring answers that take long to their clients, from the event loop: a client that reads slowly
+keeps no thread, and one that does not read at all is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeAlias
+
+import structlog
+
+from api.exchange import Parts, chunk
+from api.streams import EventStream
+from api.uploads import Message, Receive
+
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+InThread: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Calls something in a thread; awaits its result."""
+
+STUCK_SECONDS = 60.0
+"""Whoever takes nothing for so long has gone, whatever the network says."""
+
+log = structlog.get_logger("api")
+
+
+class Bells:
+    """Rings clients' bells from other threads. However many, the loop is called once: each call
+    writes into the pipe through which it also learns of signals, and a full one loses them.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop):
+        self._loop = loop
+        self._due: deque[asyncio.Event] = deque()
+        self._called = False
+
+    def ring(self, bell: asyncio.Event) -> None:
+        """Set this event, soon, in the loop."""
+        self._due.append(bell)
+        if not self._called:
+            self._called = True
+            with suppress(RuntimeError):  # the loop has ended before
+                self._loop.call_soon_threadsafe(self._ring)
+
+    def _ring(self) -> None:
+        # First the flag: a bell that comes now calls again, or is found below.
+        self._called = False
+        while self._due:
+            self._due.popleft().set()
+
+
+async def carry_stream(
+    stream: EventStream, head: Message, *, receive: Receive, send: Send, bells: Bells
+) -> None:
+    """Bring a stream to its client until one of them ends."""
+    bell = asyncio.Event()
+    stream.feed.ring = partial(bells.ring, bell)
+    gone = asyncio.ensure_future(_gone(receive, bell))
+    try:
+        await send(head)
+        while not gone.done():
+            over = stream.feed.over
+            part = stream.take()
+            if part is not None:
+                await _sent(send, chunk(part, more=True))
+            elif over:
+                await send(chunk(b"", more=False))
+                return
+            else:
+                await bell.wait()
+                bell.clear()
+    except TimeoutError:
+        log.info("client_stuck", answer="stream")
+    finally:
+        gone.cancel()
+        stream.close()
+
+
+async def carry_parts(parts: Parts, head: Message, *, send: Send, in_thread: InThread) -> None:
+    """Bring a large body to its client. A thread makes each part, and none waits for the client to
+    take it.
+    """
+    try:
+        await send(head)
+        while (part := await in_thread(parts.take)) is not None:
+            await _sent(send, chunk(part, more=True))
+        await _sent(send, chunk(b"", more=False))
+    except TimeoutError:
+        log.info("client_stuck", answer="content")
+    finally:
+        await in_thread(parts.close)
+
+
+async def _sent(send: Send, message: Message) -> None:
+    async with asyncio.timeout(STUCK_SECONDS):
+        await send(message)
+
+
+async def _gone(receive: Receive, bell: asyncio.Event) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    bell.set()

@@ -1,0 +1,165 @@
+"""Answers on their way to clients that read, read slowly, or have stopped reading."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+
+from api.carriers import STUCK_SECONDS, Bells, carry_parts, carry_stream
+from api.exchange import Parts
+from api.streams import EventStream
+from api.uploads import Message
+from tests.virtual_time import now, run
+
+HEAD: Message = {"type": "http.response.start", "status": 200, "headers": []}
+
+
+class Client:
+    """Takes each message after some seconds; from the one with the number `stops` on, none."""
+
+    def __init__(self, *, seconds: float = 0, stops: int | None = None):
+        self._seconds = seconds
+        self._stops = stops
+        self.got: list[bytes] = []
+
+    async def send(self, message: Message) -> None:
+        """Take a message."""
+        if message["type"] == "http.response.start":
+            return
+        if len(self.got) == self._stops:
+            await asyncio.Event().wait()
+        await asyncio.sleep(self._seconds)
+        self.got.append(message["body"])
+
+    async def receive(self) -> Message:
+        """It never says that it goes."""
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+class Feed:
+    """What a stream tells, without a database behind it."""
+
+    def __init__(self) -> None:
+        self.ring: Callable[[], None] = lambda: None
+        self.over = False
+
+
+class Stream:
+    """A stream that has all of this to tell, and then is over."""
+
+    def __init__(self, parts: list[bytes]):
+        self.feed = Feed()
+        self.closed = False
+        self._parts = parts
+
+    def take(self) -> bytes | None:
+        """The next part."""
+        self.feed.over = len(self._parts) <= 1
+        return self._parts.pop(0) if self._parts else None
+
+    def close(self) -> None:
+        """Nobody carries it any longer."""
+        self.closed = True
+
+
+class Body:
+    """The parts of a content."""
+
+    def __init__(self, count: int):
+        self._left = count
+        self.taken = 0
+        self.closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self._left:
+            self._left -= 1
+            self.taken += 1
+            yield b"part"
+
+    def close(self) -> None:
+        """Its file is shut."""
+        self.closed = True
+
+
+async def in_thread(call: Callable[[], Any]) -> Any:
+    """Calls at once: a thread has time of its own."""
+    return call()
+
+
+def stream_carried(stream: Stream, client: Client) -> float:
+    """When the carrying of this stream ended."""
+
+    async def carry() -> float:
+        bells = Bells(asyncio.get_running_loop())
+        carried = cast(EventStream, stream)
+        await carry_stream(carried, HEAD, receive=client.receive, send=client.send, bells=bells)
+        return now()
+
+    return run(carry())
+
+
+def parts_carried(body: Body, client: Client) -> float:
+    """When the carrying of this content ended."""
+
+    async def carry() -> float:
+        await carry_parts(Parts(iter(body), body), HEAD, send=client.send, in_thread=in_thread)
+        return now()
+
+    return run(carry())
+
+
+def test_stream_is_cut_off_when_its_client_does_not_read() -> None:
+    """After a minute, and the stream is closed: nothing is kept for a client that is not there."""
+    client, stream = Client(stops=3), Stream([b"told"] * 10)
+
+    ended = stream_carried(stream, client)
+
+    assert (STUCK_SECONDS, True, 3) == (ended, stream.closed, len(client.got))
+
+
+def test_stream_goes_on_when_its_client_reads_slowly() -> None:
+    """A message in almost a minute is slow, but it is reading."""
+    client, stream = Client(seconds=STUCK_SECONDS - 1), Stream([b"told"] * 3)
+
+    stream_carried(stream, client)
+
+    assert ([b"told"] * 3 + [b""], True) == (client.got, stream.closed)
+
+
+def test_content_is_cut_off_when_its_client_does_not_read() -> None:
+    """After a minute; its file is closed, and no more of it was read than was asked for."""
+    client, body = Client(stops=2), Body(1000)
+
+    ended = parts_carried(body, client)
+
+    assert (STUCK_SECONDS, True, 3) == (ended, body.closed, body.taken)
+
+
+def test_content_is_brought_whole_when_its_client_reads_slowly() -> None:
+    """However long that takes: it costs no thread."""
+    client, body = Client(seconds=STUCK_SECONDS - 1), Body(100)
+
+    ended = parts_carried(body, client)
+
+    assert ([b"part"] * 100 + [b""], True) == (client.got, body.closed)
+    assert ended > 100 * (STUCK_SECONDS - 1)
+
+
+def test_content_is_closed_when_reading_it_fails() -> None:
+    """The client gets less than was announced, which is how it knows."""
+
+    class Broken(Body):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"part"
+            raise OSError("the disk is gone")
+
+    client, body = Client(), Broken(2)
+
+    with pytest.raises(OSError, match="the disk"):
+        parts_carried(body, client)
+
+    assert ([b"part"], True) == (client.got, body.closed)

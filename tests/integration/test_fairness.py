@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from orchestrator import dispatch
 from orchestrator.db import quotas
 from orchestrator.steps import submit
+from tests.core import race
 from tests.rig import Rig, make_catalog
 
 MakeRig = Callable[..., Rig]
@@ -52,6 +56,50 @@ def test_newcomer_is_next_when_another_user_waits_with_300(make_rig: MakeRig) ->
 
     assert ("create", bobs.id) == rig.rings[-1]
     assert 297 == waiting(rig, "ann")
+
+
+def crowd(rig: Rig, number: int, user: str) -> None:
+    """So many more videos of this user like the one that waits: rows, events and reservations."""
+    rig.sql(
+        """
+        set local statement_timeout = 0;
+        create temporary table more as select v.*, n from videos v, generate_series(1, :number) n
+          where v.user_id = :user;
+        update more set id = 'video_' || lpad(to_hex(n), 32, '0'),
+          created_at = created_at - n * interval '1 millisecond',
+          rank_at = rank_at - n * interval '1 millisecond';
+        alter table more drop column n;
+        insert into videos select * from more;
+        insert into video_events (video_id, event_type, seq, user_id)
+          select id, 'created', 1, user_id from more;
+        update user_quotas q set videos_limit = 1000000, videos_created = videos_created + :number,
+          cost_used = cost_used + (select sum(cost_estimated) from more) where user_id = :user;
+        drop table more;
+        analyze videos
+        """,
+        number=number,
+        user=user,
+    )
+
+
+@pytest.mark.scale
+@pytest.mark.timeout(600)
+def test_newcomer_is_next_when_another_user_waits_with_100_000(make_rig: MakeRig) -> None:
+    """A hundred thousand are in front of it, all of them older; its own slot is the next one."""
+    rig = make_rig(catalog=make_catalog(max_in_flight=3))
+    rig.want("first", user="ann")
+    crowd(rig, 100_000, "ann")
+    dispatch.sweep(rig.ctx)
+    bobs = rig.want("mine", user="bob")
+    first = rig.rings[0][1]
+    submit.submit(rig.ctx, first)
+    rig.upstream.becomes("up_1", "failed")
+    rig.look(rig.video(first))
+
+    dispatch.sweep(rig.ctx)
+
+    assert ("create", bobs.id) == rig.rings[-1]
+    assert 99_998 == waiting(rig, "ann")
 
 
 def test_slots_are_shared_when_users_wait_at_once(make_rig: MakeRig) -> None:
@@ -139,3 +187,109 @@ def test_priority_of_one_user_does_not_displace_another(make_rig: MakeRig) -> No
     dispatch.sweep(rig.ctx)
 
     assert (4, 0) == (waiting(rig, "ann"), waiting(rig, "bob"))
+
+
+def test_priority_ages_while_a_video_waits_for_its_time(make_rig: MakeRig) -> None:
+    """What was asked for longer ago and starts now goes before a newer one, unless that is
+    urgent.
+    """
+    rig = make_rig(catalog=make_catalog(max_in_flight=1))
+    soon = datetime.now(UTC) + timedelta(seconds=660)
+    planned = rig.want("planned", run_at=soon)
+    rig.pass_time(11 * 60 + 1)
+    rig.want("newer", priority=1)
+    urgent = rig.want("urgent", priority=2)
+
+    started = order_of(rig, 3)
+
+    assert [urgent.id, planned.id] == started[:2]
+
+
+def order_of(rig: Rig, rounds: int) -> list[str]:
+    """Free one slot after the other: which videos are admitted, in order."""
+    seen = len(rig.rings)
+    order(rig, rounds)
+    return [video_id for _, video_id in rig.rings[seen:]]
+
+
+@pytest.mark.scale
+@pytest.mark.timeout(600)
+def test_100_000_videos_for_later_delay_nobody(make_rig: MakeRig) -> None:
+    """Ann has planned them for tomorrow, all before anybody else came: they are in nobody's way,
+    and not looked at one by one.
+    """
+    rig = make_rig(catalog=make_catalog(max_in_flight=1))
+    rig.want("first", user="ann", run_at=datetime.now(UTC) + timedelta(days=1))
+    crowd(rig, 100_000, "ann")
+    now, bobs = rig.want("now", user="ann"), rig.want("mine", user="bob")
+
+    users = order(rig, 3)
+
+    assert ["ann", "bob"] == users
+    assert [now.id, bobs.id] == [video_id for _, video_id in rig.rings]
+
+
+def test_newcomer_is_next_when_all_plans_of_another_user_come_due(make_rig: MakeRig) -> None:
+    """At midnight thousands of ann's start and one of bob's, who planned his last."""
+    rig = make_rig(catalog=make_catalog(max_in_flight=2))
+    midnight = datetime.now(UTC) + timedelta(hours=1)
+    rig.want("first", user="ann", run_at=midnight)
+    crowd(rig, 5000, "ann")
+    bobs = rig.want("mine", user="bob", run_at=midnight + timedelta(seconds=1))
+    rig.pass_time(3602)
+
+    dispatch.sweep(rig.ctx)
+
+    assert ("create", bobs.id) in rig.rings
+    assert 2 == len(rig.rings)
+
+
+def test_cap_of_a_user_holds_when_sweeps_race(make_rig: MakeRig) -> None:
+    """Eight sweeps at the same moment: three of ann's, who may have three, and all of bob's."""
+    rig = make_rig(catalog=make_catalog(max_in_flight=20))
+    rig.want_many(20, user="ann")
+    rig.want_many(5, user="bob")
+    with rig.ctx.database.transaction() as connection:
+        quotas.change(connection, "ann", {"max_in_flight": 3})
+
+    race(*[lambda: dispatch.sweep(rig.ctx)] * 8)
+
+    assert (17, 0) == (waiting(rig, "ann"), waiting(rig, "bob"))
+
+
+def test_cap_of_the_provider_holds_when_many_admit_submit_and_finish(make_rig: MakeRig) -> None:
+    """Eight workers admit, submit and finish as fast as they can: never are more than four slots
+    taken.
+    """
+    rig = make_rig(catalog=make_catalog(max_in_flight=4), db_pool_size=20)
+    rig.want_many(40)
+    taken: list[int] = []
+
+    def work() -> None:
+        for _ in range(6):
+            dispatch.sweep(rig.ctx)
+            taken.append(slots_taken(rig))
+            for video_id in [name for task, name in rig.rings if task == "create"]:
+                submit.submit(rig.ctx, video_id)
+            taken.append(slots_taken(rig))
+            running = rig.sql("select array_agg(id) from videos where step = 'poll'") or []
+            for video_id in running[:2]:
+                rig.upstream.becomes(rig.upstream_id(rig.video(video_id)), "failed")
+                rig.look(rig.video(video_id))
+
+    assert [None] * 8 == race(*[work] * 8)
+    assert 4 == max(taken)
+    assert rig.upstream.count("create") == len(
+        {request.prompt for request in rig.upstream.requests}
+    )
+
+
+def slots_taken(rig: Rig) -> int:
+    """Open attempts and fresh admissions, at one moment."""
+    return int(
+        rig.sql(
+            "select (select count(*) from attempts where ended_at is null) + (select count(*) "
+            "from videos v where v.status = 'queued' and v.admitted_at is not null and not exists "
+            "(select 1 from attempts a where a.video_id = v.id and a.ended_at is null))"
+        )
+    )

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator import changes
 from orchestrator.context import Context
 from orchestrator.db import idempotency
 from orchestrator.db.engine import Connection
 from orchestrator.db.idempotency import Claim
 from orchestrator.errors import DependencyDown, Gone, IdempotencyKeyReused, OrchestratorError
-from orchestrator.ledger import Outcome, Written, write
+from orchestrator.intake import tell
+from orchestrator.ledger import Outcome, write
 from orchestrator.records import Caller
 from orchestrator.submissions import Submitted
 from orchestrator.wishes import IdempotencyKey, VideoRequest, Wish, prepare
@@ -84,13 +84,7 @@ def _write(
         if key is not None:
             _claim(connection, Claim(caller.user_id, key.route, key.value, fingerprint))
         written = write(ctx.catalog, connection, good)
-    fresh = [
-        outcome.video
-        for outcome in written
-        if isinstance(outcome, Written) and not outcome.replayed and outcome.video is not None
-    ]
-    changes.published(ctx, fresh)
-    changes.ring_submits(ctx, fresh)
+    tell(ctx, written)
     outcomes = iter(written)
     return [_answer(next(outcomes)) if isinstance(wish, Wish) else wish for wish in wishes]
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import redis
 import structlog
+from pydantic_core import from_json, to_json
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -27,17 +28,22 @@ Json = dict[str, Any]
 PREFIX = "sora:video:"
 _TOMBSTONE_SECONDS = 60
 
-# KEYS: the video's key. ARGV: seq, value, ttl. Values start with their seq, so that Lua need not
-# parse the JSON.
+# KEYS: the videos' keys. ARGV: seq, value and ttl of each. Values start with their seq, so that Lua
+# need not parse the JSON. Returns how many were older there.
 _PUT = """
-local old = redis.call('GET', KEYS[1])
-if old then
-  local seq = tonumber(string.match(old, '^{"seq": ?(%d+)'))
-  if seq and seq > tonumber(ARGV[1]) then return 0 end
+local put = 0
+for n, key in ipairs(KEYS) do
+  local old = redis.call('GET', key)
+  local seq = old and tonumber(string.match(old, '^{"seq": ?(%d+)'))
+  if not seq or seq <= tonumber(ARGV[3 * n - 2]) then
+    redis.call('SET', key, ARGV[3 * n - 1], 'EX', ARGV[3 * n])
+    put = put + 1
+  end
 end
-redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-return 1
+return put
 """
+_AT_ONCE = 100
+"""Videos in one call: the server does nothing else meanwhile."""
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +76,7 @@ class Cache:
         """The JSON value under a key; None if there is none, it is not JSON, or Redis is away."""
         raw = self._try("get", lambda: self._redis.get(key))
         try:
-            return None if raw is None else json.loads(raw)
+            return None if raw is None else from_json(raw)
         except ValueError:
             # Somebody else's value under our key must not take the video away from its owner.
             return None
@@ -92,9 +98,22 @@ class Cache:
         """Cache a video as GET shows it, for a time by its status. False: a newer state is there,
         or no Redis.
         """
-        value = json.dumps({"seq": video["seq"], **video})
-        args: list[int | str] = [video["seq"], value, cache_ttl(video["status"])]
-        return bool(self._try("put", lambda: self._put(keys=[PREFIX + video["id"]], args=args)))
+        return self.put_videos([video]) == 1
+
+    def put_videos(self, videos: Sequence[Json]) -> int:
+        """The same for many, in few round trips. Returns how many are in the cache now."""
+        return sum(
+            self._put_some(videos[start : start + _AT_ONCE])
+            for start in range(0, len(videos), _AT_ONCE)
+        )
+
+    def _put_some(self, videos: Sequence[Json]) -> int:
+        keys = [PREFIX + video["id"] for video in videos]
+        args: list[int | bytes] = []
+        for video in videos:
+            value = to_json({"seq": video["seq"], **video})
+            args += (video["seq"], value, cache_ttl(video["status"]))
+        return int(self._try("put", lambda: self._put(keys=keys, args=args)) or 0)
 
     def get_video(self, video_id: str) -> Json | None:
         """The cached video; None if there is none (a tombstone is none)."""

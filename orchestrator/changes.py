@@ -15,8 +15,7 @@ from orchestrator.records import Video
 def published(ctx: Context, videos: Iterable[Video]) -> None:
     """Call after the commit: put the new states into the cache, and wake whoever watches."""
     changed = list(videos)
-    for video in changed:
-        ctx.cache.put_video(views.video(video))
+    ctx.cache.put_videos([views.video(video) for video in changed])
     ctx.wakes.tell((video.user_id, video.id) for video in changed)
 
 

@@ -14,6 +14,7 @@ from orchestrator.cache import Cache
 from orchestrator.catalog import Catalog, Provider
 from orchestrator.db.engine import Database
 from orchestrator.errors import Conflict
+from orchestrator.gathering import Gathering
 from orchestrator.leases import Leases
 from orchestrator.limits import Limits
 from orchestrator.providers import VideoProvider, open_provider
@@ -60,6 +61,7 @@ class Context:
     pool: ProviderPool
     wakes: Wakes
     sender: Sender = field(default_factory=Sender)
+    gathering: Gathering = field(default_factory=Gathering)
     dice: Callable[[], float] = field(default=random.random)
 
     @property

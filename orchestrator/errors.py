@@ -12,6 +12,8 @@ OrchestratorError
 ├── RateLimited               too many requests
 ├── Unsupported               this provider cannot do this
 ├── DependencyDown            PostgreSQL, or what we cannot work without
+│   ├── DependencyBusy        it answers, but somebody else holds what this needs
+│   └── OutcomeUnknown        it went away while it was told to commit
 ├── ConfigurationError        the operator's settings make no sense
 ├── StorageError              the bytes could not be kept or read
 │   └── ContentMissing        there is nothing under that key
@@ -138,6 +140,16 @@ class DependencyDown(OrchestratorError):
     """A service that is needed for this does not answer. Try again soon."""
 
     code = "dependency_down"
+
+
+class DependencyBusy(DependencyDown):
+    """The database is too busy with other things. Nothing was changed."""
+
+
+class OutcomeUnknown(DependencyDown):
+    """Nobody knows whether this was done. To ask again with the same Idempotency-Key is safe."""
+
+    code = "outcome_unknown"
 
 
 class ConfigurationError(OrchestratorError):

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator import changes
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import videos
 from orchestrator.errors import Conflict, Gone, NotFound, Unsupported
 from orchestrator.fingerprints import fingerprint
 from orchestrator.ids import is_video_id
-from orchestrator.ledger import write
+from orchestrator.intake import accept
 from orchestrator.lifecycle import EventType, Kind, Status
 from orchestrator.records import Caller, Video
 from orchestrator.wishes import Key, VideoRequest, Wish, candidates, completed, dearest, prepare
@@ -202,15 +201,11 @@ def _check_derived(
 
 
 def _submit(ctx: Context, wish: Wish) -> Submitted:
-    with ctx.database.transaction() as connection:
-        (outcome,) = write(ctx.catalog, connection, [wish])
-        if isinstance(outcome, Exception):
-            raise outcome
+    outcome = accept(ctx, wish)
+    if isinstance(outcome, Exception):
+        raise outcome
     if outcome.video is None:
         raise Gone("The video that this Idempotency-Key has made was removed.")
-    if not outcome.replayed:
-        changes.published(ctx, [outcome.video])
-        changes.ring_submits(ctx, [outcome.video])
     return Submitted(outcome.video, outcome.replayed, outcome.sdk_retry)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from orchestrator.errors import DependencyDown
+from orchestrator.errors import DependencyBusy, DependencyDown, OutcomeUnknown
 
 # Every statement of the program is short: what runs longer than this is stuck, and a stuck one
 # would hold a worker's thread.
@@ -19,6 +19,9 @@ _SESSION = (
     "-c statement_timeout=15000 -c lock_timeout=5000 "
     "-c idle_in_transaction_session_timeout=15000 -c timezone=UTC"
 )
+
+
+_PATIENCE = text("select set_config('lock_timeout', cast(:ms as text), true)")
 
 
 class Database:
@@ -44,14 +47,26 @@ class Database:
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, patience: float | None = None) -> Iterator[Connection]:
         """Several statements, all or nothing. Never keep one open across a network call.
 
+        Args:
+            patience: seconds to wait for a lock that somebody else holds, if not the usual five.
         Raises:
             DependencyDown: PostgreSQL does not answer.
+            DependencyBusy: a lock or a statement took too long.
+            OutcomeUnknown: the connection broke in the commit.
         """
-        with _explained(), self._engine.begin() as connection:
+        with _explained(), self._engine.connect() as connection, connection.begin() as changes:
+            if patience is not None:
+                connection.execute(_PATIENCE, {"ms": round(patience * 1000)})
             yield connection
+            try:
+                changes.commit()
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    raise OutcomeUnknown from error
+                raise
 
     @contextmanager
     def statement(self) -> Iterator[Connection]:
@@ -77,9 +92,16 @@ class Database:
 def _explained() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
-        raise DependencyDown("The database does not answer. Nothing was changed.") from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
+    except (DBAPIError, PoolTimeout) as error:
+        if isinstance(error, PoolTimeout) or error.connection_invalidated or _unreachable(error):
             raise DependencyDown("The database does not answer. Nothing was changed.") from error
+        if isinstance(error, OperationalError):
+            raise DependencyBusy from error
         raise
+
+
+def _unreachable(error: DBAPIError) -> bool:
+    """What the server itself has said carries a code."""
+    return isinstance(error, OperationalError | InterfaceError) and not getattr(
+        error.orig, "pgcode", None
+    )

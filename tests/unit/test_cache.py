@@ -189,7 +189,7 @@ def test_value_begins_with_its_number(cache, server):
     cache.put_video(video)
 
     raw = server.get(PREFIX + video["id"])
-    assert raw.startswith(b'{"seq": 12,')
+    assert raw.startswith(b'{"seq":12,')
     assert video == json.loads(raw)
 
 

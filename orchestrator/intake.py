@@ -1,0 +1,72 @@
+"""Where wishes become videos: written together with those that others have at the same time, told
+to everybody once that is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+
+from orchestrator import changes, ledger
+from orchestrator.context import Context
+from orchestrator.errors import DependencyBusy, DependencyDown
+from orchestrator.ledger import Outcome, Written
+from orchestrator.wishes import Wish
+
+LOT_PATIENCE = 0.25
+"""Seconds that a lot waits for a lock: neighbours must not wait long for what only one needs."""
+
+log = structlog.get_logger(__name__)
+
+
+def accept(ctx: Context, wish: Wish) -> Outcome:
+    """What becomes of this wish; when this returns, it is committed.
+
+    Raises:
+        DependencyDown: the database does not answer; only OutcomeUnknown may have changed anything.
+    """
+    outcome = ctx.gathering.ask(wish, partial(_together, ctx))
+    return accept_all(ctx, [wish])[0] if outcome is None else outcome
+
+
+def _together(ctx: Context, wishes: Sequence[Wish]) -> Sequence[Outcome | None]:
+    """The outcomes of wishes of many callers. None: each has to try alone, since one of them has
+    failed them all, or has to wait for somebody else.
+    """
+    try:
+        return accept_all(ctx, wishes, patience=LOT_PATIENCE)
+    except DependencyDown as error:
+        if not isinstance(error, DependencyBusy):
+            raise
+        reason: Exception = error
+    except Exception as error:
+        reason = error
+    log.info("lot_failed", wishes=len(wishes), error=type(reason).__name__)
+    return [None] * len(wishes)
+
+
+def accept_all(
+    ctx: Context, wishes: Sequence[Wish], *, patience: float | None = None
+) -> list[Outcome]:
+    """What becomes of these wishes, in one transaction. `patience`: seconds to wait for a lock."""
+    with ctx.database.transaction(patience=patience) as connection:
+        outcomes = ledger.write(ctx.catalog, connection, wishes)
+    tell(ctx, outcomes)
+    return outcomes
+
+
+def tell(ctx: Context, outcomes: Sequence[Outcome]) -> None:
+    """Cache, wake and ring for what is new in these outcomes, which are committed."""
+    fresh = [
+        outcome.video
+        for outcome in outcomes
+        if isinstance(outcome, Written) and not outcome.replayed and outcome.video is not None
+    ]
+    try:
+        changes.published(ctx, fresh)
+        changes.ring_submits(ctx, fresh)
+    except Exception:
+        # An error here would look as if nothing had been accepted, and be asked for again.
+        log.exception("telling_failed", videos=len(fresh))

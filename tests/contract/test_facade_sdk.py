@@ -218,21 +218,6 @@ def test_models_are_listed_when_asked_for(client: OpenAI) -> None:
         client.models.retrieve("sora-3")
 
 
-def test_one_video_is_made_when_the_answer_to_the_sdk_was_lost(
-    database_url: str, redis_url: str, tmp_path: Path
-) -> None:
-    """The SDK tries again by itself, without a key: that is still one video, paid once."""
-    lost = LosesAnswers(2)
-    with (
-        facade(database_url, redis_url, tmp_path, middleware=lost.around) as stage,
-        OpenAI(base_url=stage.base_url, api_key="anything", max_retries=2) as client,
-    ):
-        made = client.videos.create(prompt="a red kite")
-
-        listed = [video.id for video in client.videos.list()]
-        assert (0, [made.id], 0b111) == (lost.left, listed, row(stage.ctx, made.id).sdk_tries)
-
-
 def test_an_equal_video_is_made_when_somebody_asks_again_on_purpose(client: OpenAI) -> None:
     """Equal requests are not retries: several takes of one prompt are what people want."""
     first, second = (client.videos.create(prompt="a red kite") for _ in range(2))
@@ -263,25 +248,3 @@ def test_a_cancelled_video_has_failed_when_the_sdk_asks(client: OpenAI, stage: F
 
     assert Status.CANCELLED == row(stage.ctx, made.id).status
     assert ("failed", "cancelled") == (video.status, video.error and video.error.code)
-
-
-class LosesAnswers:
-    """A network that loses the answers to the first POSTs, after they were acted on."""
-
-    def __init__(self, answers: int):
-        self.left = answers
-
-    def around(self, app: Any) -> Any:
-        """The application behind that network."""
-
-        def answer(environ: dict[str, Any], start_response: Any) -> Any:
-            if environ["REQUEST_METHOD"] != "POST" or not self.left:
-                return app(environ, start_response)
-            self.left -= 1
-            for _ in app(environ, lambda *_: None):
-                pass
-            body = b'{"error": {"message": "upstream timed out"}}'
-            start_response("504 Gateway Timeout", [("Content-Length", str(len(body)))])
-            return [body]
-
-        return answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,47 +21,13 @@ from orchestrator.providers import open_provider
 from orchestrator.records import Caller, Video
 from orchestrator.sandbox.books import report
 from orchestrator.wishes import InputFile
-from tests.contract.facade_stage import FAST, Facade, facade
+from tests.contract.facade_stage import FAST, Facade, Network, facade
 from tests.core import make_request, row, sql
 from tests.factories import make_context, make_image, make_settings
 from tests.served import work_once
 
 ANN = Caller("ann")
 ROUNDS = 400
-
-
-class Network:
-    """What lies between the two; it loses what a test tells it to."""
-
-    def __init__(self) -> None:
-        self.lose: Callable[[dict[str, Any]], str | None] = lambda environ: None
-        self.keys: list[str] = []
-
-    def around(self, app: Any) -> Any:
-        """The application behind this network."""
-
-        def answer(environ: dict[str, Any], start_response: Any) -> Any:
-            if environ["REQUEST_METHOD"] == "POST":
-                self.keys.append(environ["HTTP_IDEMPOTENCY_KEY"])
-            lost = self.lose(environ)
-            if lost is None:
-                return app(environ, start_response)
-            if lost == "answer":
-                for _ in app(environ, lambda *_: None):
-                    pass
-            start_response("504 Gateway Timeout", [("Content-Length", "0")])
-            return [b""]
-
-        return answer
-
-    def lose_posts(self, what: str, *, times: int = 1) -> None:
-        """Lose the next requests that make something, or the answers to them."""
-        left = [what] * times
-
-        def lose(environ: dict[str, Any]) -> str | None:
-            return left.pop() if left and environ["REQUEST_METHOD"] == "POST" else None
-
-        self.lose = lose
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +63,24 @@ class Stack:
         rows = sql(self.lower.ctx, "select status, user_id from videos order by created_at")
         return [tuple(found) for found in rows]
 
+    def keys(self) -> list[str]:
+        """The keys of what the lower one was asked to make, once for each time."""
+        return [post["HTTP_IDEMPOTENCY_KEY"] for post in self.network.posts]
+
     def made(self) -> int:
         """How many videos the sandbox was paid for."""
         return int(report(self.lower.sandbox.sandbox)["accepted"]["total"])
 
 
 @pytest.fixture
+def faults() -> str:
+    """Of the sandbox; a test may want some."""
+    return ""
+
+
+@pytest.fixture
 def stack(
-    database_url: str, bare_database_url: str, redis_url: str, tmp_path: Path
+    database_url: str, bare_database_url: str, redis_url: str, tmp_path: Path, faults: str
 ) -> Iterator[Stack]:
     """Two installations, each with a database of its own."""
     lower_database = Database(bare_database_url)
@@ -113,7 +89,13 @@ def stack(
     network = Network()
     with ExitStack() as opened:
         lower = opened.enter_context(
-            facade(bare_database_url, redis_url, tmp_path / "lower", middleware=network.around)
+            facade(
+                bare_database_url,
+                redis_url,
+                tmp_path / "lower",
+                middleware=network.around,
+                faults=faults,
+            )
         )
         catalog = single_provider_catalog(base_url=lower.base_url, profile="orchestrator")
         settings = make_settings(
@@ -150,23 +132,78 @@ def test_a_video_goes_through_both_when_asked_for(stack: Stack) -> None:
     ) == tuple(lower)
 
 
-@pytest.mark.parametrize("lost", ["answer", "request"])
+@pytest.mark.parametrize("lost", ["answer", "request", "cut answer", "cut request"])
 def test_one_video_is_made_when_an_answer_is_lost(stack: Stack, lost: str) -> None:
     """Nobody knows the outcome; the same key is sent again, which is free."""
-    stack.network.lose_posts(lost, times=2)
+    stack.network.troubles = [lost, lost]
 
     video = stack.until(stack.ask(), "completed", "failed")
 
     assert "completed" == video.status
     assert (1, ["completed"]) == (stack.made(), [status for status, _ in stack.lower_videos()])
-    assert 3 <= len(stack.network.keys)
-    assert {f"{video.id}-1"} == set(stack.network.keys)
+    assert 3 <= len(stack.keys())
+    assert {f"{video.id}-1"} == set(stack.keys())
+
+
+@pytest.mark.parametrize("lost", ["cut answer", "cut request"])
+def test_one_video_is_made_when_the_lower_one_restarts_before_anybody_knows(
+    stack: Stack, lost: str
+) -> None:
+    """The key outlives the process that has heard it, and so does the doubt of the upper one."""
+    stack.network.troubles = [lost]
+    asked = stack.ask()
+    while not stack.keys():
+        stack.work()
+    stack.lower.stop()
+    while len(stack.keys()) < 3:
+        stack.work()
+    states = {attempt for (attempt,) in sql(stack.ctx, "select state from attempts")}
+    stack.lower.start()
+
+    video = stack.until(asked, "completed", "failed")
+
+    assert {"unknown"} == states
+    assert ("completed", 1, 1) == (video.status, stack.made(), len(stack.lower_videos()))
+    assert {f"{video.id}-1"} == set(stack.keys())
+
+
+def test_one_video_is_made_when_the_lower_one_restarts_while_it_works(stack: Stack) -> None:
+    """Polls that nobody answers harm nothing."""
+    asked = stack.until(stack.ask(), "in_progress")
+    stack.lower.stop()
+    for _ in range(5):
+        stack.work()
+    waiting = row(stack.ctx, asked.id).status
+    stack.lower.start()
+
+    video = stack.until(asked, "completed", "failed")
+
+    assert ("in_progress", "completed") == (waiting, video.status)
+    assert (1, 1) == (stack.made(), len(stack.lower_videos()))
+
+
+@pytest.mark.parametrize("faults", ["create.accept_then_cut@1"])
+def test_one_video_is_made_when_both_do_not_know(stack: Stack) -> None:
+    """The upper one lost the answer of the lower one, which lost that of the sandbox, and was
+    restarted.
+    """
+    stack.network.troubles = ["cut answer"]
+    asked = stack.ask()
+    while not sql(stack.lower.ctx, "select 1 from attempts where state = 'unknown'"):
+        stack.work()
+    stack.lower.stop()
+    stack.work()
+    stack.lower.start()
+
+    video = stack.until(asked, "completed", "failed")
+
+    assert ("completed", 1, 1) == (video.status, stack.made(), len(stack.lower_videos()))
 
 
 def test_a_remix_goes_through_both_when_its_answer_is_lost(stack: Stack) -> None:
     """It is a remix there, too, and one."""
     source = stack.until(stack.ask(), "completed", "failed")
-    stack.network.lose_posts("answer")
+    stack.network.troubles = ["answer"]
 
     asked = submissions.remix(stack.ctx, ANN, source.id, "a blue kite").video
     video = stack.until(asked, "completed", "failed")

@@ -91,6 +91,11 @@ alter table videos add column if not exists sdk_tries smallint not null default 
 alter table videos add column if not exists snoozed boolean not null default false;
 -- The providers that would take it, in order, where there is more than one: between these it may move while it waits.
 alter table videos add column if not exists candidates text[];
+-- Waits until this lane of its provider is free; null: for no lane. With a due time it has been called: its turn has come.
+alter table videos add column if not exists waits_lane text;
+-- When to try again to fetch the thumbnail and spritesheet of a completed video, and how often that was tried.
+alter table videos add column if not exists pictures_due_at timestamptz;
+alter table videos add column if not exists pictures_tries smallint not null default 0;
 -- Lists: newest first, per user, with each filter that the API offers.
 create index if not exists videos_user_created on videos (user_id, created_at desc, id desc);
 create index if not exists videos_user_status on videos (user_id, status, created_at desc, id desc);
@@ -104,6 +109,9 @@ create index if not exists videos_waking on videos (due_at) where snoozed and st
 -- Of the backlog, what may go to another provider when its own is paused.
 create index if not exists videos_movable on videos (provider, account, model, user_id, rank_at, id)
   where candidates is not null and status = 'queued' and admitted_at is null and not snoozed;
+-- Whose turn it is in a lane.
+create index if not exists videos_lanes on videos (provider, account, waits_lane, user_id, rank_at, id)
+  where waits_lane is not null and status = 'queued';
 -- Since when it could have been started: START_TIMEOUT_SECONDS counts from then.
 create index if not exists videos_unstarted on videos ((coalesce(run_at, created_at))) where status = 'queued';
 -- Admitted and not yet submitted: bounds how far ahead of the workers we admit.
@@ -118,6 +126,7 @@ create index if not exists videos_leased on videos (lease_token) where lease_tok
 -- What is not finished yet, oldest first: the operators' list.
 create index if not exists videos_live on videos (created_at, id) where step is not null;
 create index if not exists videos_held on videos (created_at) where hold_reason is not null;
+create index if not exists videos_pictures on videos (pictures_due_at) where pictures_due_at is not null;
 create index if not exists videos_purge on videos (deleted_at)
   where status = 'deleted' and content_key is not null and purged_at is null;
 create index if not exists videos_expiry on videos (expires_at) where expires_at is not null and purged_at is null;
@@ -134,7 +143,7 @@ create table if not exists attempts (
   n                  integer not null check (n > 0),
   provider           text not null,
   account            text not null,
-  lane               text,                                    -- what its list shows of the request, where that is not all; null: no lane
+  lane               text,                                    -- the lane that it has for itself: its list does not show the whole request
   -- sent       the call is under way, or its caller died
   -- accepted   the provider gave an id
   -- rejected   refused, or never delivered
@@ -165,8 +174,14 @@ create table if not exists attempts (
   constraint attempts_over check (state not in ('rejected', 'abandoned') or ended_at is not null),
   constraint attempts_open check (state not in ('sent', 'unknown') or ended_at is null)
 );
+-- Its lane: a hash of what its list shows of the request; null: there is no list. Attempts that share one are equal.
+alter table attempts add column if not exists shown text;
+-- The provider's id that an operator gives it; it counts when the provider has shown a video under it.
+alter table attempts add column if not exists adopt_id text check (length(adopt_id) <= 500);
 create unique index if not exists attempts_provider_video on attempts (provider, account, canonical_id) where canonical_id is not null;
+-- One at a time, of those that need a lane for themselves; orchestrator/db/lanes.py keeps them and those that share apart.
 create unique index if not exists attempts_lane on attempts (provider, account, lane) where lane is not null and state in ('sent', 'unknown');
+create index if not exists attempts_shown on attempts (provider, account, shown) where shown is not null and state in ('sent', 'unknown');
 create unique index if not exists attempts_one_live on attempts (video_id) where ended_at is null and not detached;
 create index if not exists attempts_open_slots on attempts (provider, account) where ended_at is null;
 create index if not exists attempts_due on attempts (due_at) where due_at is not null;
@@ -331,12 +346,12 @@ create table if not exists webhook_receipts (
 );
 create index if not exists webhook_receipts_received on webhook_receipts (received_at);
 
--- What was done with the rights of an admin: by whom, to whom or what. Written in the transaction of the act; never changed,
+-- What was done with the rights of an admin: by whom, to whom or what; and what we switched off ourselves. Written in the transaction of the act; never changed,
 -- except that erasing a user takes the name out.
 create table if not exists audit_log (
   id         bigint generated by default as identity primary key,
   created_at timestamptz not null default now(),
-  user_id    text collate "C",                                -- who; null: somebody at the command line
+  user_id    text collate "C",                                -- who; null: somebody at the command line, or the orchestrator itself
   api_key_id text,
   request_id text,                                            -- finds the lines of the log
   action     text not null,
@@ -355,3 +370,4 @@ insert into schema_version (version) values (2) on conflict do nothing;
 insert into schema_version (version) values (3) on conflict do nothing;
 insert into schema_version (version) values (4) on conflict do nothing;
 insert into schema_version (version) values (5) on conflict do nothing;
+insert into schema_version (version) values (6) on conflict do nothing;

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from orchestrator import changes, fallbacks, unknowns
+from orchestrator import changes, fallbacks, orphans, unknowns
 from orchestrator.broker import Ring, polls, submits
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
-from orchestrator.db import attempts, backlog, deliveries, providers, queue, transitions
+from orchestrator.db import attempts, backlog, lanes, providers, queue, targets, transitions
 from orchestrator.db.engine import Connection
 from orchestrator.db.queue import Due, DueAttempt
 from orchestrator.ledger import AHEAD
@@ -45,6 +45,7 @@ class Swept:
 def sweep(ctx: Context) -> Swept:
     """Rescue, admit, ring, expire: each in a short transaction of its own."""
     rescued = _rescue(ctx)
+    orphans.settle(ctx)
     fallbacks.reroute(ctx)
     admitted = _admit(ctx)
     depths = ctx.broker.depths()
@@ -55,12 +56,12 @@ def sweep(ctx: Context) -> Swept:
     with ctx.database.transaction() as connection:
         looks = queue.ring_due_attempts(connection, again=again, limit=BATCH)
     with ctx.database.transaction() as connection:
-        targets = deliveries.ring_due(connection, again=again, limit=BATCH)
+        receivers = targets.ring_due(connection, again=again, limit=BATCH)
     rings = [
         *submits((d.id, d.kind) for d in admitted),
         *_rings(ctx, due),
-        *_look_rings(looks),
-        *(Ring("deliver", (target,), "deliver") for target in targets),
+        *_look_rings(ctx, looks),
+        *(Ring("deliver", (target,), "deliver") for target in receivers),
     ]
     ctx.broker.ring(rings)
     return Swept(len(admitted), len(rings), rescued, _expire(ctx))
@@ -72,8 +73,7 @@ def _rescue(ctx: Context) -> int:
         expired = queue.expired_submits(connection, limit=BATCH)
     for video_id, n, name, account in expired:
         provider = ctx.catalog.provider(name, account)
-        if provider is not None:
-            unknowns.unknown(ctx, provider, video_id, n, token=None)
+        unknowns.unknown(ctx, provider, video_id, n, token=None)
     return len(expired)
 
 
@@ -83,6 +83,8 @@ def _admit(ctx: Context) -> list[Due]:
         if not backlog.lock_dispatch(connection):
             return []
         backlog.take_back(connection)
+        lanes.release(connection, limit=BATCH)
+        lanes.call(connection)
         backlog.wake(connection, limit=BATCH)
         for name, account in backlog.backlogs(connection):
             provider = ctx.catalog.provider(name, account)
@@ -130,7 +132,7 @@ def _rings(ctx: Context, due: list[Due]) -> list[Ring]:
     return rings
 
 
-def _look_rings(looks: list[DueAttempt]) -> list[Ring]:
+def _look_rings(ctx: Context, looks: list[DueAttempt]) -> list[Ring]:
     """One message per account and duty, however many attempts wait there."""
     duties = {
         (
@@ -139,6 +141,7 @@ def _look_rings(looks: list[DueAttempt]) -> list[Ring]:
             look.account,
         )
         for look in looks
+        if ctx.catalog.provider(look.provider, look.account) is not None
     }
     return [
         Ring(task, (name, account), "poll" if task == "watch" else "dispatch")

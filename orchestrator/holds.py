@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator import changes, looks, outcomes, unknowns
+from orchestrator import adoptions, changes, looks, unknowns
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import attempts, audit, transitions
@@ -16,7 +16,7 @@ from orchestrator.db.audit import Action
 from orchestrator.db.engine import Connection
 from orchestrator.errors import Conflict, InvalidRequest, NotFound
 from orchestrator.ids import is_video_id
-from orchestrator.lifecycle import AttemptState, EventType
+from orchestrator.lifecycle import AttemptState, Kind
 from orchestrator.records import Attempt, Caller, Video
 
 DECISIONS = ("adopt", "retry", "fail")
@@ -47,14 +47,14 @@ def resolve(
     """Decide about a held video.
 
     Args:
-        decision: `adopt`: the provider has it, under `provider_video_id`; `retry`: it does not,
-        submit again; `fail`:
-            give up.
+        decision: `adopt`: the provider has it, under `provider_video_id`, which a worker tries;
+            `retry`: it does not, submit again; `fail`: give up.
         by: who decides; None: somebody at the command line.
     Raises:
-        InvalidRequest: no such decision, or `adopt` without an id.
+        InvalidRequest: no such decision, or `adopt` without an id or with one that cannot be one.
         NotFound: no such video.
-        Conflict: it is not held (`not_held`), or that id belongs to another attempt (`id_taken`).
+        Conflict: it is not held (`not_held`), that id belongs to another attempt (`id_taken`), or
+            its account is gone and what was decided needs one (`provider_gone`).
     """
     if decision not in DECISIONS:
         raise InvalidRequest(f"decision must be one of {', '.join(DECISIONS)}.", param="decision")
@@ -63,20 +63,19 @@ def resolve(
             "adopt needs the provider's id of the video.", param="provider_video_id"
         )
     video, attempt = _find(ctx, video_id)
-    act = {"decision": decision, "user_id": video.user_id}
-    if decision == "adopt":
-        provider = ctx.provider(video.provider, video.account)
-        adopted = _adopt(ctx, provider, attempt, provider_video_id or "")
-        with ctx.database.statement() as connection:
-            audit.write(connection, by, Action.VIDEO_RESOLVED, video.id, act)
-        return adopted
     with ctx.database.transaction() as connection:
         locked = attempts.lock(connection, video.id, attempt.n)
         if locked is None or locked[0].hold_reason is None:
             raise _not_held()
+        act = {"decision": decision, "user_id": video.user_id}
         audit.write(connection, by, Action.VIDEO_RESOLVED, video.id, act)
-        changed = (_retry if decision == "retry" else _fail)(ctx, connection, *locked)
+        if decision == "adopt":
+            changed = _adopt(ctx, connection, *locked, provider_video_id or "")
+        else:
+            changed = (_retry if decision == "retry" else _fail)(ctx, connection, *locked)
     changes.published(ctx, [changed])
+    if decision == "adopt":
+        adoptions.ring(ctx, attempt)
     return changed
 
 
@@ -97,33 +96,56 @@ def _find(ctx: Context, video_id: str) -> tuple[Video, Attempt]:
     return video, unknown[-1]
 
 
-def _adopt(ctx: Context, provider: Provider, attempt: Attempt, provider_video_id: str) -> Video:
-    if len(provider_video_id) > 500:
-        raise InvalidRequest(
-            "provider_video_id must have at most 500 characters.", param="provider_video_id"
+def _adopt(
+    ctx: Context, connection: Connection, video: Video, attempt: Attempt, provider_video_id: str
+) -> Video:
+    provider = ctx.catalog.provider(attempt.provider, attempt.account)
+    if provider is None:
+        raise Conflict(
+            "The account that this video was sent to is not configured any longer, so nothing can "
+            "be fetched there: retry or fail it, or configure that account again.",
+            code="provider_gone",
         )
-    canonical = provider.profile.canonical_id(provider_video_id)
-    moved = outcomes.adopted(ctx, provider, attempt, provider_video_id, canonical)
-    if moved is None:
-        raise Conflict("That id belongs to another video already.", code="id_taken")
-    return moved
+    adoptions.check_id(provider, provider_video_id)
+    changed = adoptions.offer(connection, provider, video, attempt, provider_video_id)
+    if changed is None:
+        raise _not_held()
+    return changed
 
 
 def _retry(ctx: Context, connection: Connection, video: Video, attempt: Attempt) -> Video:
-    failed = unknowns.abandoned(ctx, connection, video, attempt)
-    if failed is not None:
-        return failed
-    released = transitions.record(
+    gone = ctx.catalog.provider(video.provider, video.account) is None
+    changed = unknowns.abandoned(
+        ctx,
         connection,
-        video.id,
-        EventType.RELEASED,
-        guard="v.status = 'queued'",
-        values={"hold_reason": None},
-        data={"decision": "retry"},
+        video,
+        attempt,
+        decision="retry",
+        provider=_elsewhere(ctx, video) if gone else None,
     )
-    if released is None:
+    if changed is None:
         raise _not_held()
-    return released
+    return changed
+
+
+def _elsewhere(ctx: Context, video: Video) -> Provider:
+    """Who can make a video whose provider is gone."""
+    takers: tuple[Provider, ...] = ()
+    if video.kind == Kind.CREATE and video.model in ctx.catalog.models:
+        takers = ctx.catalog.takers(
+            video.model,
+            seconds=video.seconds,
+            size=video.size,
+            prompt=video.prompt,
+            has_image=video.input_key is not None,
+        )
+    if not takers:
+        raise Conflict(
+            "The account that this video was sent to is not configured any longer, and no other "
+            "provider here can make it: fail it, or configure that account again.",
+            code="provider_gone",
+        )
+    return takers[0]
 
 
 def _fail(ctx: Context, connection: Connection, video: Video, attempt: Attempt) -> Video:

@@ -59,6 +59,21 @@ class AttemptState(StrEnum):
     """Two clean looks did not find it."""
 
 
+class HoldReason(StrEnum):
+    """Why a queued video waits for an operator."""
+
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    """The provider may have taken it, and has no list that could tell."""
+    AMBIGUOUS = "ambiguous"
+    """Its list shows too little: what is there may be this video, or another one."""
+    ACCOUNT_GONE = "account_gone"
+    """The account at the provider is configured no longer: nobody can ask there."""
+    ADOPTING = "adopting"
+    """An operator has named the provider's video; it is being looked at."""
+    ADOPT_FAILED = "adopt_failed"
+    """The video that an operator has named is not there, or is another one's."""
+
+
 class QuotaState(StrEnum):
     """Whether a video counts against its month."""
 

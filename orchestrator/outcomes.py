@@ -79,19 +79,6 @@ def accepted(
     return moved
 
 
-def adopted(
-    ctx: Context, provider: Provider, attempt: Attempt, provider_video_id: str, canonical_id: str
-) -> Video | None:
-    """An operator says which of the provider's videos it is. None: it cannot be that one."""
-    found = ProviderVideo(
-        id=provider_video_id,
-        canonical_id=canonical_id,
-        status="in_progress",
-        raw_status="in_progress",
-    )
-    return accepted(ctx, provider, attempt.video_id, attempt.n, found, token=None)
-
-
 def refused(
     ctx: Context, video: Video, attempt: Attempt, error: OrchestratorError, *, token: str
 ) -> None:

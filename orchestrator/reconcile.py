@@ -8,11 +8,12 @@ again before that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from orchestrator import changes, looks, outcomes, unknowns
+from orchestrator import adoptions, changes, looks, outcomes, unknowns
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import attempts, providers
@@ -28,8 +29,8 @@ from orchestrator.errors import (
     StorageError,
     Unsupported,
 )
-from orchestrator.lifecycle import AttemptState
-from orchestrator.matching import CLOCK_SLACK, Open, match
+from orchestrator.lifecycle import AttemptState, HoldReason
+from orchestrator.matching import CLOCK_SLACK, Matched, Open, match
 from orchestrator.policies import backoff
 from orchestrator.providers import Walk
 from orchestrator.records import Attempt
@@ -50,6 +51,10 @@ def reconcile(ctx: Context, name: str, account: str) -> None:
         return
     with ctx.leases.hold() as token:
         due = _claim(ctx, provider, token)
+        for pair in due:
+            if pair[1].adopt_id is not None:
+                adoptions.look(ctx, provider, pair)
+        due = [pair for pair in due if pair[1].adopt_id is None]
         if provider.profile.honours_idempotency_key:
             for pair in filter(_still_wanted, due):
                 _send_again(ctx, provider, pair, token)
@@ -67,9 +72,9 @@ def reconcile(ctx: Context, name: str, account: str) -> None:
             _inconclusive(ctx, due, error)
             return
 
-        _adopt(ctx, provider, walk)
+        matched = _adopt(ctx, provider, walk)
         for pair in due:
-            _count_look(ctx, pair, walk, started)
+            _count_look(ctx, provider, pair, walk, started, matched)
 
 
 def _still_wanted(pair: Open) -> bool:
@@ -93,32 +98,46 @@ def _claim(ctx: Context, provider: Provider, token: str) -> list[Open]:
         )
 
 
-def _adopt(ctx: Context, provider: Provider, walk: Walk) -> None:
+def _adopt(ctx: Context, provider: Provider, walk: Walk) -> Matched:
     """Give every listed video that fits to an attempt: also to such that were not due,
     or given up.
     """
+    account = (provider.name, provider.account)
     with ctx.database.statement() as connection:
-        known = look_rows.known_ids(
-            connection,
-            provider.name,
-            provider.account,
-            [found.canonical_id for found in walk.videos],
-        )
-        waiting = look_rows.matchable(connection, provider.name, provider.account, within=_LATE)
+        # In this order: whose answer comes in between is among both.
+        waiting = look_rows.matchable(connection, *account, within=_LATE)
+        listed = [found.canonical_id for found in walk.videos]
+        known = look_rows.known_ids(connection, *account, listed)
     strange = [found for found in walk.videos if found.canonical_id not in known]
-    pairs = match(provider, waiting, strange, server_offset=walk.server_offset)
-    for (video, attempt), found in pairs:
+    if provider.profile.honours_idempotency_key:
+        waiting = _settled_by_nothing_else(waiting)
+    matched = match(provider, waiting, strange, server_offset=walk.server_offset)
+    for (video, attempt), found in matched.pairs:
         log.info("adopting", video_id=video.id, attempt=attempt.n, provider=provider.name)
         outcomes.accepted(ctx, provider, video.id, attempt.n, found, token=None)
+    unclaimed = len(strange) - len(matched.pairs) - matched.expected
     with ctx.database.statement() as connection:
         # Other applications may share the account: what nobody here asked for is counted, never
         # touched.
-        providers.count(
-            connection, provider.name, provider.account, unclaimed=len(strange) - len(pairs)
-        )
+        providers.count(connection, *account, unclaimed=unclaimed)
+    return matched
 
 
-def _count_look(ctx: Context, pair: Open, walk: Walk, started: datetime) -> None:
+def _settled_by_nothing_else(waiting: Sequence[Open]) -> list[Open]:
+    """Where sending again under the same key tells what became of an attempt, the list is for those
+    that nobody waits for; and they take nothing that an equal one may be told to be its own.
+    """
+    asking = {
+        attempt.shown
+        for _, attempt in waiting
+        if attempt.state != AttemptState.ABANDONED and not attempt.detached
+    }
+    return [pair for pair in waiting if pair[1].shown not in asking]
+
+
+def _count_look(
+    ctx: Context, provider: Provider, pair: Open, walk: Walk, started: datetime, matched: Matched
+) -> None:
     """Record that this look did not find the attempt, if it did not and was clean."""
     grace = timedelta(seconds=ctx.settings.reconcile_grace_seconds)
     changed = None
@@ -141,6 +160,11 @@ def _count_look(ctx: Context, pair: Open, walk: Walk, started: datetime) -> None
         elif attempt.looks + 1 < CLEAN_LOOKS:
             looked = {"looks": attempt.looks + 1, "looked_at": started}
             look_rows.change(connection, attempt, looked, due_in=grace.total_seconds())
+        elif (video.id, attempt.n) in matched.unsure:
+            look_rows.change(connection, attempt, {}, due_in=grace.total_seconds())
+            changed = unknowns.undecided(
+                ctx, connection, provider, video, attempt, HoldReason.AMBIGUOUS
+            )
         else:
             log.warning("attempt_abandoned", video_id=video.id, attempt=attempt.n)
             changed = unknowns.abandoned(ctx, connection, video, attempt)

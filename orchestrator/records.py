@@ -81,6 +81,9 @@ class Video:
     sdk_tries: int
     snoozed: bool
     candidates: Sequence[str] | None
+    waits_lane: str | None
+    pictures_due_at: datetime | None
+    pictures_tries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,8 @@ class Attempt:
     rung_at: datetime | None
     lease_token: str | None
     lease_until: datetime | None
+    shown: str | None
+    adopt_id: str | None
 
     @property
     def id(self) -> str:

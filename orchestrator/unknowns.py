@@ -10,7 +10,7 @@ from orchestrator.context import Context
 from orchestrator.db import attempts, submitting, transitions
 from orchestrator.db.engine import Connection
 from orchestrator.errors import ProviderError
-from orchestrator.lifecycle import AttemptState, EventType, Status
+from orchestrator.lifecycle import AttemptState, EventType, HoldReason, Status
 from orchestrator.records import Attempt, Video
 
 log = structlog.get_logger(__name__)
@@ -21,7 +21,7 @@ _SILENCE = {"error": None, "http_status": None}
 
 def unknown(
     ctx: Context,
-    provider: Provider,
+    provider: Provider | None,
     video_id: str,
     n: int,
     *,
@@ -31,6 +31,7 @@ def unknown(
     """Nobody knows whether the provider took it: the profile says how that is found out.
 
     Args:
+        provider: None: it is configured no longer, so nobody can ask it.
         token: None: whoever sent it is dead, and its lease on the video goes with it.
     """
     with ctx.database.transaction() as connection:
@@ -40,7 +41,7 @@ def unknown(
         video, attempt = pair
         token = attempt.lease_token or "" if token is None else token
         changed = note(ctx, connection, provider, video, attempt, token=token, error=error)
-    log.warning("outcome_unknown", video_id=video_id, attempt=n, provider=provider.name)
+    log.warning("outcome_unknown", video_id=video_id, attempt=n, provider=attempt.provider)
     if changed is not None:
         changes.published(ctx, [changed])
 
@@ -48,7 +49,7 @@ def unknown(
 def note(
     ctx: Context,
     connection: Connection,
-    provider: Provider,
+    provider: Provider | None,
     video: Video,
     attempt: Attempt,
     *,
@@ -56,8 +57,8 @@ def note(
     error: ProviderError | None,
 ) -> Video | None:
     """The same inside a transaction: `video` and `attempt` are locked."""
-    profile = provider.profile
-    found_out = profile.list != "none" or profile.honours_idempotency_key
+    profile = provider.profile if provider is not None else None
+    found_out = profile is None or profile.list != "none" or profile.honours_idempotency_key
     attempts.unknown(
         connection,
         video.id,
@@ -66,30 +67,65 @@ def note(
         **(error.evidence if error else _SILENCE),
     )
     submitting.give_back(connection, video.id, attempt.n, token=token, due_in=None, unadmit=False)
+    if provider is None:
+        return hold(connection, video, attempt, HoldReason.ACCOUNT_GONE)
     if found_out:
         return None
-    if profile.on_unknown == "retry":
+    return undecided(ctx, connection, provider, video, attempt, HoldReason.OUTCOME_UNKNOWN)
+
+
+def undecided(
+    ctx: Context,
+    connection: Connection,
+    provider: Provider,
+    video: Video,
+    attempt: Attempt,
+    reason: HoldReason,
+) -> Video | None:
+    """No list can tell: the profile says who decides. `video` and `attempt` are locked."""
+    on_unknown = provider.profile.on_unknown
+    if on_unknown == "retry":
         return abandoned(ctx, connection, video, attempt)
-    if video.status != Status.QUEUED or attempt.detached:
-        return None
-    if profile.on_unknown == "fail":
+    if on_unknown == "fail" and video.status == Status.QUEUED and not attempt.detached:
         return _failed_unknown(connection, video)
+    return hold(connection, video, attempt, reason)
+
+
+def hold(
+    connection: Connection, video: Video, attempt: Attempt, reason: HoldReason
+) -> Video | None:
+    """Let a video wait for an operator, if it still waits for this attempt. `video` and `attempt`
+    are locked. None: it does not, or waits for this reason already.
+    """
+    if video.status != Status.QUEUED or attempt.detached or video.hold_reason == reason:
+        return None
     return transitions.record(
         connection,
         video.id,
         EventType.HELD,
-        guard="v.status = 'queued' and v.hold_reason is null",
-        values={"hold_reason": "outcome_unknown"},
-        data={"reason": "outcome_unknown", "attempt": attempt.n},
+        values={"hold_reason": reason},
+        data={"reason": reason, "attempt": attempt.n},
     )
 
 
-def abandoned(ctx: Context, connection: Connection, video: Video, attempt: Attempt) -> Video | None:
+def abandoned(
+    ctx: Context,
+    connection: Connection,
+    video: Video,
+    attempt: Attempt,
+    *,
+    decision: str = "not_found",
+    provider: Provider | None = None,
+) -> Video | None:
     """It was not taken, as far as anybody can see: the next attempt may start, unless there were
-    too many.
+    too many. A video that was held is released.
 
     `video` and `attempt` are locked. A video of the provider that turns up later is still
     matched, for a day.
+
+    Args:
+        decision: what a held video is released by.
+        provider: whom the next attempt is for; None: the same as before.
     """
     attempts.abandon(connection, attempt, look_again=_next_late_look(ctx))
     if video.status != Status.QUEUED or attempt.detached:
@@ -97,7 +133,19 @@ def abandoned(ctx: Context, connection: Connection, video: Video, attempt: Attem
     if attempts.abandoned_count(connection, video.id) >= ctx.settings.max_attempts:
         return _failed_unknown(connection, video)
     submitting.give_back(connection, video.id, attempt.n, token="", due_in=0)
-    return None
+    if video.hold_reason is None:
+        return None
+    # Held videos do not time out; the time to start one counts from its release.
+    values: dict[str, object] = {"hold_reason": None, "run_at": transitions.After(0)}
+    if provider is not None:
+        values |= {"provider": provider.name, "account": provider.account}
+    return transitions.record(
+        connection,
+        video.id,
+        EventType.RELEASED,
+        values=values,
+        data={"decision": decision},
+    )
 
 
 def _failed_unknown(connection: Connection, video: Video) -> Video | None:

@@ -22,6 +22,7 @@ from orchestrator.context import Context
 from orchestrator.db import attempts, submitting, transitions
 from orchestrator.db import quotas as quota_rows
 from orchestrator.db import videos as video_rows
+from orchestrator.db.lanes import Lane
 from orchestrator.db.transitions import After
 from orchestrator.ids import new_video_id
 from orchestrator.lifecycle import ACCEPT
@@ -64,7 +65,7 @@ def submit(ctx: Context, user_id: str = "ann", prompt: str = "a red kite", **cha
     return submissions.create(ctx, caller(user_id), make_request(prompt, **changes)).video
 
 
-def send(ctx: Context, video_id: str, *, lane: str | None = None, lease: float = 30) -> Attempt:
+def send(ctx: Context, video_id: str, *, lane: Lane | None = None, lease: float = 30) -> Attempt:
     """Let a worker claim the submit step and write its attempt; the call is under way."""
     token = uuid4().hex
     with ctx.database.transaction() as connection:
@@ -162,6 +163,7 @@ def make_video(**changes: Any) -> Video:
         "cost_estimated": Decimal("0.4000"),
         "cost_actual": Decimal(0),
         "sdk_tries": 1,
+        "pictures_tries": 0,
         "snoozed": False,
         "quota_state": "reserved",
         "quota_period": NOON,

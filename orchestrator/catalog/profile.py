@@ -155,14 +155,15 @@ class Profile:
         """Whether sending a create again under its key is known to be free."""
         return self.on_unknown == "resend"
 
-    def lane_visible(self, *, has_image: bool, kind: str = "create") -> bool:
-        """Whether the list shows the whole request, so that look-alikes may be submitted side by
-        side.
+    def shows_whole(
+        self, *, has_image: bool, has_quality: bool = False, kind: str = "create"
+    ) -> bool:
+        """Whether the list shows the whole request, so that look-alikes are equal.
 
-        Not where any field is missing from it, an image was sent or a source video named: no list
-            shows those.
+        Not where any field is missing from it, an image or a quality was sent or a source video
+        named: no list shows those.
         """
-        return self.echoes >= ECHOABLE and not has_image and kind == "create"
+        return self.echoes >= ECHOABLE and kind == "create" and not (has_image or has_quality)
 
     def canonical_id(self, raw: str) -> str:
         """The form in which two spellings of one id are equal; most ids stay as they are."""
@@ -171,6 +172,12 @@ class Profile:
         if self.ids == "bifrost":
             return max(raw.split(":"), key=len) or raw
         return raw
+
+    def is_own_id(self, raw: str) -> bool:
+        """Whether this has the form of the ids that such a server gives. Most have none; LiteLLM
+        asks the wrong server for an id that is not its own.
+        """
+        return self.ids != "litellm" or bool(_litellm_parts(raw))
 
     def derived_id(self, raw: str, source: str) -> str:
         """The id to ask for a remix by: from the one that came back, and its source's.

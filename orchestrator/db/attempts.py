@@ -136,14 +136,25 @@ def detach(connection: Connection, video_id: str, *, after: float = 0) -> int:
     ).rowcount
 
 
+def offer(connection: Connection, attempt: Attempt, provider_video_id: str) -> None:
+    """Note the provider's id that somebody says it has: it is due to be tried."""
+    connection.execute(
+        text(
+            "update attempts set adopt_id = :offered, due_at = now(), rung_at = null, "
+            "lease_token = null, lease_until = null where video_id = :id and n = :n"
+        ),
+        {"offered": provider_video_id, "id": attempt.video_id, "n": attempt.n},
+    )
+
+
 def abandon(connection: Connection, attempt: Attempt, *, look_again: float | None) -> None:
     """Give up on it: its slot is free. The list is asked again in `look_again` seconds, in case it
     turns up late (None: never).
     """
     connection.execute(
         text(
-            "update attempts set state = 'abandoned', ended_at = now(), lease_token = null, "
-            "lease_until = null, "
+            "update attempts set state = 'abandoned', ended_at = now(), adopt_id = null, "
+            "lease_token = null, lease_until = null, "
             "due_at = now() + make_interval(secs => cast(:again as float)) where video_id = :id "
             "and n = :n and state = 'unknown'"
         ),

@@ -60,7 +60,13 @@ def scrub(connection: Connection, video_ids: Sequence[str], *, pseudonym: str) -
     connection.execute(text("delete from deliveries where video_id = any(:ids)"), {"ids": ids})
     connection.execute(text("delete from video_events where video_id = any(:ids)"), {"ids": ids})
     connection.execute(
-        text("update attempts set error = null where video_id = any(:ids)"), {"ids": ids}
+        # A lane is a hash of the prompt: what is open still needs it, to be told apart.
+        text(
+            "update attempts set error = null, "
+            "lane = case when ended_at is null then lane end, "
+            "shown = case when ended_at is null then shown end where video_id = any(:ids)"
+        ),
+        {"ids": ids},
     )
     connection.execute(text(_SCRUB), {"ids": ids, "pseudonym": pseudonym})
 

@@ -57,7 +57,13 @@ OF_VIDEOS: Mapping[str, str] = {
     "what is live is due, asked about or held": f"""
         select v.id, format('%s without a due time', v.step) from videos v
         where {_HERE} and v.step is not null and v.due_at is null and v.hold_reason is null
-          and not exists ({_OPEN})""",
+          and v.waits_lane is null and not exists ({_OPEN})""",
+    "who needs a lane alone is alone there": f"""
+        select v.id, format('attempt %s is not', a.n) from {_ATTEMPTS}
+        where {_HERE} and a.lane is not null and a.state in ('sent', 'unknown')
+          and exists (select 1 from attempts o where o.provider = a.provider
+            and o.account = a.account and o.shown = a.lane and o.state in ('sent', 'unknown')
+            and (o.video_id, o.n) <> (a.video_id, a.n))""",
     "an attempt that is watched is due": f"""
         select v.id, format('attempt %s is %s and not due', a.n, a.state) from {_ATTEMPTS}
         where {_HERE} and a.ended_at is null and a.detached and a.state <> 'sent'

@@ -73,6 +73,7 @@ def change(
         "error",
         "http_status",
         "cost",
+        "adopt_id",
     }
     if not set(values) <= allowed:
         raise KeyError(sorted(set(values) - allowed))
@@ -110,15 +111,15 @@ def known_ids(
 def matchable(
     connection: Connection, provider: str, account: str, *, within: timedelta
 ) -> list[tuple[Video, Attempt]]:
-    """Attempts that a video in the provider's list may still belong to: unknown ones, and young
-    abandoned ones.
+    """Attempts that a video in the provider's list may belong to: those that are being sent,
+    unknown ones, and young abandoned ones.
     """
     rows = connection.execute(
         pair_query(
             f"select {VIDEO}, {ATTEMPT} from attempts a join videos v on v.id = a.video_id "
-            "where a.provider = :provider and a.account = :account and a.state in ('unknown', "
-            "'abandoned') and a.due_at is not null "
-            "and (a.state = 'unknown' or a.sent_at > now() - :within) order by a.sent_at"
+            "where a.provider = :provider and a.account = :account and (a.state = 'sent' "
+            "or (a.due_at is not null and (a.state = 'unknown' "
+            "or (a.state = 'abandoned' and a.sent_at > now() - :within)))) order by a.sent_at"
         ),
         {"provider": provider, "account": account, "within": within},
     )

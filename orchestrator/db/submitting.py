@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
+from orchestrator.db import lanes
+from orchestrator.db.lanes import Lane
 from orchestrator.db.rows import ATTEMPT, MINE, VIDEO, attempt_query, video_query
 from orchestrator.records import Attempt, Video
 
@@ -35,19 +37,30 @@ def claim_submit(
 
 
 def open_attempt(
-    connection: Connection, video: Video, *, lane: str | None, token: str, lease: float
+    connection: Connection, video: Video, *, lane: Lane | None, token: str, lease: float
 ) -> Attempt | None:
-    """Write the next attempt as `sent`. None: its lane is taken by another one."""
+    """Write the next attempt of a claimed video as `sent`. None: its lane is not free; the video
+    waits for it.
+
+    Args:
+        lane: None: the provider has no list in which it could be taken for another one.
+    """
+    if lane is not None:
+        account = (video.provider, video.account)
+        called = video.waits_lane == lane.name
+        if not lanes.enter(connection, video.id, *account, lane, called=called):
+            lanes.wait(connection, video.id, lane)
+            return None
+    if video.waits_lane is not None:
+        lanes.leave(connection, video.id)
     row = connection.execute(
         attempt_query(
             f"""
-            insert into attempts as a (video_id, n, provider, account, lane, lease_token,
+            insert into attempts as a (video_id, n, provider, account, lane, shown, lease_token,
               lease_until)
-            select :id, coalesce(max(o.n), 0) + 1, :provider, :account, :lane, :token,
+            select :id, coalesce(max(o.n), 0) + 1, :provider, :account, :lane, :shown, :token,
               now() + make_interval(secs => :lease)
             from attempts o where o.video_id = :id
-            on conflict (provider, account, lane) where lane is not null and state in ('sent',
-              'unknown') do nothing
             returning {ATTEMPT}
             """
         ),
@@ -55,12 +68,13 @@ def open_attempt(
             "id": video.id,
             "provider": video.provider,
             "account": video.account,
-            "lane": lane,
+            "lane": lane.name if lane is not None and lane.alone else None,
+            "shown": lane.name if lane is not None else None,
             "token": token,
             "lease": lease,
         },
-    ).one_or_none()
-    return None if row is None else Attempt(*row)
+    ).one()
+    return Attempt(*row)
 
 
 def give_back(

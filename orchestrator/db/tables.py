@@ -107,6 +107,9 @@ videos = Table(
     Column("sdk_tries", SmallInteger, nullable=False),
     Column("snoozed", Boolean, nullable=False),
     Column("candidates", ARRAY(Text)),
+    _text("waits_lane"),
+    _time("pictures_due_at"),
+    Column("pictures_tries", SmallInteger, nullable=False),
 )
 
 attempts = Table(
@@ -137,6 +140,8 @@ attempts = Table(
     _time("rung_at"),
     _text("lease_token"),
     _time("lease_until"),
+    _text("shown"),
+    _text("adopt_id"),
 )
 
 video_events = Table(

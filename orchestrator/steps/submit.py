@@ -5,9 +5,11 @@ from __future__ import annotations
 import structlog
 
 from orchestrator import outcomes, unknowns
+from orchestrator.broker import Ring
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
-from orchestrator.db import attempts, submitting
+from orchestrator.db import attempts, lanes, providers, submitting
+from orchestrator.db.lanes import Lane
 from orchestrator.errors import (
     ContentMissing,
     ProviderAmbiguous,
@@ -20,13 +22,10 @@ from orchestrator.errors import (
 )
 from orchestrator.fingerprints import lane
 from orchestrator.lifecycle import Kind
-from orchestrator.policies import jittered
 from orchestrator.providers import CreateRequest, InputReference, ProviderVideo
 from orchestrator.records import Attempt, Video
 
 log = structlog.get_logger(__name__)
-
-LANE_SECONDS = 1.0
 
 
 def submit(ctx: Context, video_id: str) -> None:
@@ -55,6 +54,7 @@ def submit(ctx: Context, video_id: str) -> None:
             outcomes.deferred(ctx, video, attempt, error, token=token)
         else:
             outcomes.accepted(ctx, provider, video.id, attempt.n, found, token=token)
+        _pass_on(ctx, attempt)
 
 
 def claim(ctx: Context, video_id: str, token: str) -> tuple[Video, Attempt, Provider] | None:
@@ -74,8 +74,9 @@ def claim(ctx: Context, video_id: str, token: str) -> tuple[Video, Attempt, Prov
             connection, video, lane=_lane(video, provider), token=token, lease=lease
         )
         if attempt is None:
-            wait = jittered(LANE_SECONDS, ctx.dice())
-            submitting.give_back(connection, video_id, 0, token=token, due_in=wait)
+            if provider.rpm is not None:
+                # It has used nothing of what it was admitted with.
+                providers.spend(connection, provider.name, provider.account, creates=-1)
             return None
     return video, attempt, provider
 
@@ -105,15 +106,26 @@ def call(ctx: Context, provider: Provider, video: Video, attempt: Attempt) -> Pr
             return client.create(request)
 
 
-def _lane(video: Video, provider: Provider) -> str | None:
+def _pass_on(ctx: Context, attempt: Attempt) -> None:
+    """Let the sweep call the next of this lane now rather than in a second."""
+    if attempt.lane is None:
+        return
+    with ctx.database.statement() as connection:
+        waits = lanes.awaited(connection, attempt.provider, attempt.account, attempt.lane)
+    if waits:
+        ctx.broker.ring([Ring("dispatch", (), "dispatch")])
+
+
+def _lane(video: Video, provider: Provider) -> Lane | None:
     profile = provider.profile
-    if profile.honours_idempotency_key or profile.lane_visible(
-        has_image=video.input_key is not None, kind=video.kind
-    ):
-        return None
     if profile.list == "none":
         return None
-    return lane(video, profile.echoes, provider.upstream_model(video.model))
+    whole = profile.shows_whole(
+        has_image=video.input_key is not None,
+        has_quality=video.quality is not None,
+        kind=video.kind,
+    )
+    return Lane(lane(video, profile.echoes, provider.upstream_model(video.model)), alone=not whole)
 
 
 def _source_id(ctx: Context, video: Video) -> str:

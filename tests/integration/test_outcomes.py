@@ -7,7 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator import audit, dispatch, endings, holds, outcomes
-from orchestrator.errors import Conflict, InvalidRequest, NotFound, ProviderAmbiguous
+from orchestrator.errors import (
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    ProviderAmbiguous,
+    ProviderTransient,
+)
 from orchestrator.lifecycle import AttemptState
 from orchestrator.records import Caller, Video
 from orchestrator.steps import submit
@@ -47,11 +53,120 @@ def test_adopt_lets_the_video_run_by_the_id_that_was_found(rig: Rig) -> None:
     rig.upstream.has(id="up_found", canonical_id="up_found")
 
     resolved = holds.resolve(rig.ctx, video.id, "adopt", provider_video_id="up_found")
-    rig.look(video)
+    asked = rig.upstream.count("retrieve")
+    rig.reconcile()
 
-    assert ("in_progress", None) == (resolved.status, resolved.hold_reason)
-    assert ("retrieve", "up_found") in rig.upstream.calls
+    after = rig.video(video)
+    assert ("queued", "adopting", 0) == (resolved.status, resolved.hold_reason, asked)
+    assert ("in_progress", None, "up_found") == (
+        after.status,
+        after.hold_reason,
+        rig.upstream_id(video),
+    )
+    assert [("retrieve", "up_found")] == rig.upstream.calls[-1:]
     assert 1 == rig.upstream.count("create")
+    assert ("reconcile", rig.provider.name) == rig.rings[-1]
+
+
+def test_adoption_is_held_again_when_the_provider_does_not_know_the_id(rig: Rig) -> None:
+    """A slip of the pen costs nobody a video: the operator is asked again, with the reason."""
+    video = held(rig)
+
+    holds.resolve(rig.ctx, video.id, "adopt", provider_video_id="up_wrong")
+    rig.reconcile()
+
+    (found,) = holds.held(rig.ctx)
+    assert ("queued", "adopt_failed") == (found.video.status, found.video.hold_reason)
+    assert (None, None, "The provider does not know the id that was to be adopted.") == (
+        found.attempt.adopt_id,
+        found.attempt.due_at,
+        found.attempt.error,
+    )
+    assert ["held", "held", "held"] == rig.events(video)[-3:]
+
+
+def test_adoption_is_tried_again_when_the_provider_does_not_answer(rig: Rig) -> None:
+    """Only what it says of the id counts."""
+    video = held(rig)
+    rig.upstream.has(id="up_found", canonical_id="up_found")
+    rig.upstream.script("retrieve", ProviderTransient("500"))
+    holds.resolve(rig.ctx, video.id, "adopt", provider_video_id="up_found")
+
+    rig.reconcile()
+    between = rig.video(video)
+    rig.clean_look()
+
+    assert ("queued", "adopting") == (between.status, between.hold_reason)
+    assert "in_progress" == rig.video(video).status
+
+
+def test_adoption_is_held_again_when_the_id_was_given_away_meanwhile(rig: Rig) -> None:
+    """Two operators name the same id for two videos: one gets it, the other is asked again."""
+    first, second = held(rig, "one"), held(rig, "two")
+    rig.upstream.has(id="up_found", canonical_id="up_found")
+    for video in (first, second):
+        holds.resolve(rig.ctx, video.id, "adopt", provider_video_id="up_found")
+
+    rig.reconcile()
+
+    statuses = {(rig.video(v).status, rig.video(v).hold_reason) for v in (first, second)}
+    assert {("in_progress", None), ("queued", "adopt_failed")} == statuses
+
+
+@pytest.mark.parametrize("decision", ["retry", "fail"])
+def test_decision_may_change_while_an_id_is_tried(rig: Rig, decision: str) -> None:
+    """The provider need not answer before an operator thinks again; what comes late is detached."""
+    video = held(rig)
+    rig.upstream.has(id="up_found", canonical_id="up_found")
+    holds.resolve(rig.ctx, video.id, "adopt", provider_video_id="up_found")
+
+    resolved = holds.resolve(rig.ctx, video.id, decision)
+    rig.reconcile()
+
+    after = rig.video(video)
+    assert resolved.status == after.status
+    assert after.hold_reason is None
+
+
+def test_cancelled_adoption_is_watched(rig: Rig) -> None:
+    """Its owner did not want to wait; what it costs is booked all the same."""
+    video = held(rig)
+    rig.upstream.has(id="up_found", canonical_id="up_found")
+    holds.resolve(rig.ctx, video.id, "adopt", provider_video_id="up_found")
+    endings.cancel(rig.ctx, ANN, video.id)
+
+    rig.reconcile()
+
+    (attempt,) = rig.attempts(video)
+    assert ("cancelled", "accepted", True) == (
+        rig.video(video).status,
+        attempt.state,
+        attempt.detached,
+    )
+
+
+def test_id_of_the_server_behind_litellm_is_refused_at_the_door(make_rig: MakeRig) -> None:
+    """The proxy would ask the wrong server for it: the message says which id is wanted."""
+    rig = make_rig(catalog=make_catalog(list="none", ids="litellm"))
+    video = held(rig)
+
+    with pytest.raises(InvalidRequest, match="LiteLLM proxy's own id") as refused:
+        holds.resolve(rig.ctx, video.id, "adopt", provider_video_id="video_68d7512d07848190")
+
+    assert "provider_video_id" == refused.value.param
+    assert "outcome_unknown" == rig.video(video).hold_reason
+
+
+def test_retry_after_more_than_a_day_is_not_too_late(rig: Rig) -> None:
+    """The time to start a video that was held counts from the operator's decision."""
+    video = held(rig)
+    rig.pass_time(3 * 86_400)
+
+    holds.resolve(rig.ctx, video.id, "retry")
+    dispatch.sweep(rig.ctx)
+    submit.submit(rig.ctx, video.id)
+
+    assert "in_progress" == rig.video(video).status
 
 
 def test_adopt_is_refused_when_the_id_belongs_to_another(rig: Rig) -> None:

@@ -336,6 +336,7 @@ def test_only_our_own_kind_honours_idempotency_keys() -> None:
     [
         ("openai", {"has_image": False}, True),
         ("openai", {"has_image": True}, False),
+        ("openai", {"has_image": False, "has_quality": True}, False),
         ("openai", {"has_image": False, "kind": "remix"}, False),
         ("azure", {"has_image": False}, False),
         ("sglang", {"has_image": False}, False),
@@ -345,7 +346,7 @@ def test_lane_is_visible_only_where_the_list_shows_everything(
     profile: str, asked: dict[str, object], visible: bool
 ) -> None:
     """Look-alikes are submitted side by side only where they could be told apart."""
-    assert visible is PROFILES[profile].lane_visible(**asked)  # type: ignore[arg-type]
+    assert visible is PROFILES[profile].shows_whole(**asked)  # type: ignore[arg-type]
 
 
 INNER = "video_aa11"

@@ -68,7 +68,7 @@ def pairs(
 ) -> dict[str, str]:
     """What was matched, by names."""
     matched = match(provider or make_provider(), waiting, listed, **rest)
-    return {video.id: found.id for (video, _), found in matched}
+    return {video.id: found.id for (video, _), found in matched.pairs}
 
 
 def test_match_pairs_oldest_with_oldest_when_requests_are_equal() -> None:

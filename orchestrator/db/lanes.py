@@ -1,0 +1,181 @@
+"""Lanes: of the requests that look alike in a provider's list, only equal ones may be open at once.
+
+A lane is a hash of what the list shows. A video that is found there belongs to *any* open attempt
+that fits, so all of a lane must have asked for the same. Where the list shows the whole request
+they have: such attempts share their lane. Any other one needs it for itself. Among these a unique
+index says so; between them and those that share, an exclusion constraint could, but it would need
+the extension btree_gist, which minimal installations lack and some hosts allow only on request.
+Instead, whoever enters a lane takes its advisory lock, looks, and writes: who comes second sees
+what the first has written. The lock lasts for one short transaction, never for a call, so those
+that share hardly wait for each other, and other lanes not at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+_SEED = 7_236_003
+TURN_SECONDS = 10.0
+"""For so long a lane is kept free for whoever has been called."""
+_LANES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What an attempt looks like in the list of its provider; `alone`: that is not the whole
+    request, so it needs the lane for itself.
+    """
+
+    name: str
+    alone: bool
+
+
+def enter(
+    connection: Connection, video_id: str, provider: str, account: str, lane: Lane, *, called: bool
+) -> bool:
+    """Whether this video may open an attempt in the lane: nothing else is open there, and nobody
+    who waits for it is passed over. Holds for the rest of the transaction.
+
+    Args:
+        called: this video has waited, and its turn has come.
+    """
+    place = {"provider": provider, "account": account, "lane": lane.name}
+    connection.execute(
+        text(
+            "select pg_advisory_xact_lock(hashtextextended("
+            ":provider || ' ' || :account || ' ' || :lane, :seed))"
+        ),
+        {**place, "seed": _SEED},
+    )
+    # A statement of its own, whose snapshot is younger than the lock.
+    return bool(
+        connection.scalar(
+            text(
+                """
+                select not exists (select 1 from attempts where provider = :provider
+                  and account = :account and lane = :lane and state in ('sent', 'unknown'))
+                and not (:alone and exists (select 1 from attempts where provider = :provider
+                  and account = :account and shown = :lane and state in ('sent', 'unknown')))
+                and (:called or not exists (select 1 from videos where provider = :provider
+                  and account = :account and waits_lane = :lane and status = 'queued'
+                  and id <> :id))
+                """
+            ),
+            {**place, "alone": lane.alone, "called": called, "id": video_id},
+        )
+    )
+
+
+def wait(connection: Connection, video_id: str, lane: Lane) -> None:
+    """Let a claimed video wait for its lane: neither admitted nor due until it is called."""
+    connection.execute(
+        text(
+            "update videos set waits_lane = :lane, lease_token = null, lease_until = null, "
+            "admitted_at = null, due_at = null, snoozed = true where id = :id"
+        ),
+        {"id": video_id, "lane": lane.name},
+    )
+
+
+def leave(connection: Connection, video_id: str) -> None:
+    """A claimed video waits no longer."""
+    connection.execute(text("update videos set waits_lane = null where id = :id"), {"id": video_id})
+
+
+def awaited(connection: Connection, provider: str, account: str, lane: str) -> bool:
+    """Whether somebody waits for this lane."""
+    return bool(
+        connection.scalar(
+            text(
+                "select exists (select 1 from videos where provider = :provider "
+                "and account = :account and waits_lane = :lane and status = 'queued')"
+            ),
+            {"provider": provider, "account": account, "lane": lane},
+        )
+    )
+
+
+def call(connection: Connection) -> int:
+    """Let the next of each lane that has become free be due. Returns how many.
+
+    The turn goes to the user with the least in flight per weight who is not at their own cap. It
+    lasts for a while: who is called may still have to wait for a slot.
+    """
+    called = 0
+    free = connection.execute(text(_FREE), {"turn": TURN_SECONDS, "limit": _LANES}).all()
+    for provider, account, lane in free:
+        place = {"provider": provider, "account": account, "lane": lane}
+        called += connection.execute(text(_CALL), place).rowcount
+    return called
+
+
+def release(connection: Connection, *, limit: int) -> int:
+    """Let go of those that wait for a lane of a paused provider while others would take them: the
+    backlog moves them there. Returns how many.
+    """
+    return connection.execute(
+        text(
+            """
+            update videos u set waits_lane = null, due_at = now(), snoozed = false from (
+              select v.id from providers p join videos v on v.provider = p.name
+                and v.account = p.account
+              where p.paused_until > now() and v.waits_lane is not null and v.status = 'queued'
+                and v.due_at is null and v.candidates is not null
+              order by v.id limit :limit for update of v skip locked) d
+            where u.id = d.id
+            """
+        ),
+        {"limit": limit},
+    ).rowcount
+
+
+_FREE = """
+with recursive t as (
+  (select provider, account, waits_lane from videos
+   where waits_lane is not null and status = 'queued'
+   order by provider, account, waits_lane limit 1)
+  union all
+  select n.* from t cross join lateral (
+    select v.provider, v.account, v.waits_lane from videos v
+    where v.waits_lane is not null and v.status = 'queued'
+      and (v.provider, v.account, v.waits_lane) > (t.provider, t.account, t.waits_lane)
+    order by v.provider, v.account, v.waits_lane limit 1) n)
+select t.provider, t.account, t.waits_lane from t
+where not exists (select 1 from providers p where p.name = t.provider
+    and p.account = t.account and p.paused_until > now())
+  and not exists (select 1 from attempts a where a.provider = t.provider
+    and a.account = t.account and a.shown = t.waits_lane and a.state in ('sent', 'unknown'))
+  and not exists (select 1 from videos v where v.provider = t.provider
+    and v.account = t.account and v.waits_lane = t.waits_lane and v.status = 'queued'
+    and v.due_at > now() - make_interval(secs => :turn))
+limit :limit
+"""
+_WAITING = (
+    "v.provider = :provider and v.account = :account and v.waits_lane = :lane "
+    "and v.status = 'queued'"
+)
+_CALL = f"""
+with recursive t as (
+  (select v.user_id from videos v where {_WAITING} order by v.user_id limit 1)
+  union all
+  select (select v.user_id from videos v where {_WAITING} and v.user_id > t.user_id
+          order by v.user_id limit 1)
+  from t where t.user_id is not null),
+f as (
+  select user_id, count(*) as n from (
+    select (select v.user_id from videos v where v.id = a.video_id) from attempts a
+      where a.ended_at is null) o
+  group by user_id),
+next as (
+  select w.id from t
+  left join user_quotas q on q.user_id = t.user_id left join f on f.user_id = t.user_id
+  cross join lateral (select v.id, v.rank_at from videos v
+    where {_WAITING} and v.user_id = t.user_id and v.due_at is null
+    order by v.rank_at, v.id limit 1) w
+  where coalesce(f.n, 0) < coalesce(q.max_in_flight, coalesce(f.n, 0) + 1)
+  order by coalesce(f.n, 0) / coalesce(q.weight, 1)::float, w.rank_at, w.id limit 1)
+update videos v set due_at = now(), snoozed = false from next n
+where v.id = n.id and v.status = 'queued' and v.due_at is null and v.waits_lane is not null
+"""

@@ -145,6 +145,8 @@ class DependencyDown(OrchestratorError):
 class DependencyBusy(DependencyDown):
     """The database is too busy with other things. Nothing was changed."""
 
+    code = "dependency_busy"
+
 
 class OutcomeUnknown(DependencyDown):
     """Nobody knows whether this was done. To ask again with the same Idempotency-Key is safe."""

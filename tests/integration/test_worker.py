@@ -64,7 +64,7 @@ def ctx(
 @contextmanager
 def working(ctx: Context) -> Iterator[None]:
     """A worker with its own context, and a scheduler, until the block ends."""
-    app = celery_app(ctx.settings.broker_url, publisher=False)
+    app = celery_app(ctx.settings.broker_url)
     tasks.register(app)
     stop = threading.Event()
     sweeping = threading.Thread(target=scheduler.run, args=(ctx, stop))

@@ -23,7 +23,7 @@ LONGEST_TASK = 5
 
 def make_app() -> Celery:
     """A worker's application that reaches no broker."""
-    app = celery_app(NOWHERE, publisher=False)
+    app = celery_app(NOWHERE)
     tasks.register(app)
     app.finalize()
     return app

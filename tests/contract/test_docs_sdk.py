@@ -23,7 +23,9 @@ def test_session_of_the_guide_ends_in_a_file(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Every block, one after the other, only with another address and shorter pauses."""
-    first, *others = BLOCKS.findall(GUIDE.read_text(encoding="utf-8"))
+    text = GUIDE.read_text(encoding="utf-8")
+    first, *others = BLOCKS.findall(text)
+    assert text.count("```") == 2 * len((first, *others))
     assert ADDRESS in first
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}

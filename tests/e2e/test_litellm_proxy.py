@@ -1,23 +1,9 @@
-"""Our core through a real LiteLLM proxy, from its wheel, which forwards to the sandbox.
-
-The proxy is installed into an environment of its own, once, below pytest's cache folder: it wants
-other versions of our libraries. Where that cannot be done the tests are skipped, and say why.
-"""
+"""Our core through a real LiteLLM proxy, from its wheel, which forwards to the sandbox."""
 
 from __future__ import annotations
 
 import base64
-import fcntl
-import hashlib
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
@@ -25,134 +11,34 @@ import pytest
 from orchestrator import endings, holds, submissions
 from orchestrator.catalog import PROFILES
 from orchestrator.errors import ProviderTransient
-from orchestrator.local.ports import free_port
 from orchestrator.records import Caller
 from tests.contract.lifecycle_stage import Stage, Upstream, staged, upstream
 from tests.contract.lifecycle_table import OUTCOMES
+from tests.e2e.litellm_environment import environment, proxy
 
-PINS = Path(__file__).with_name("litellm-proxy.txt")
-INSTALL_SECONDS = 180
-START_SECONDS = 90
-# The pins are complete, and nothing that is built here could be trusted to be what was pinned.
-PIP_OPTIONS = ("--no-deps", "--no-compile", "--only-binary", ":all:")
 ANN = Caller("ann")
 
 pytestmark = [pytest.mark.timeout(300)]
 
-CONFIG = """
-model_list:
-  - model_name: sora-2
-    litellm_params:
-      model: openai/sora-2
-      api_base: {api_base}
-      api_key: key-of-the-sandbox
-      num_retries: 0
-router_settings:
-  num_retries: 0
-  disable_cooldowns: true
-litellm_settings:
-  num_retries: 0
-  telemetry: false
-general_settings:
-  master_key: key-of-a-test
-"""
-
 
 @pytest.fixture(scope="module")
-def program(request: pytest.FixtureRequest) -> Path:
-    """The proxy's command."""
-    digest = hashlib.sha256(PINS.read_bytes()).hexdigest()
-    folder = request.config.cache.mkdir(f"litellm-{digest[:12]}")
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        command = folder / "venv" / "bin" / "litellm"
-        # A checkout that has moved has an environment that does not work.
-        stamp = folder / "installed"
-        if not stamp.exists() or stamp.read_text() != str(folder):
-            install(folder / "venv")
-            stamp.write_text(str(folder))
-        return command
-
-
-def install(target: Path) -> None:
-    """Make an environment with the proxy in it, or skip."""
-    shutil.rmtree(target, ignore_errors=True)
-    python = target / "bin" / "python"
-    try:
-        subprocess.run([sys.executable, "-m", "venv", target], check=True, capture_output=True)
-        subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", *PIP_OPTIONS, "--requirement", PINS],
-            check=True,
-            capture_output=True,
-            timeout=INSTALL_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"LiteLLM could not be installed within {INSTALL_SECONDS} s")
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines()
-        pytest.skip(f"LiteLLM cannot be installed: {said[-1] if said else error}")
+def programs(request: pytest.FixtureRequest) -> Path:
+    """Where the proxy's command is."""
+    return environment(request.config)
 
 
 @pytest.fixture(scope="module")
 def served(
-    program: Path, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+    programs: Path, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Upstream]:
     """The sandbox, a proxy in front of it, and our core in front of that."""
     folder = tmp_path_factory.mktemp("core")
     with (
         upstream("sandbox", postgres_url, folder) as behind,
-        proxy(program, tmp_path_factory.mktemp("litellm"), behind.base_url) as base_url,
+        proxy(programs, tmp_path_factory.mktemp("litellm"), behind.base_url) as base_url,
     ):
         behind.base_url, behind.profile = base_url, PROFILES["litellm"]
         yield behind
-
-
-@contextmanager
-def proxy(program: Path, folder: Path, api_base: str) -> Iterator[str]:
-    """A running proxy; its base URL."""
-    config, port = folder / "config.yaml", free_port()
-    config.write_text(CONFIG.format(api_base=api_base))
-    environment = {
-        "PATH": f"{program.parent}{os.pathsep}{os.defpath}",
-        "HOME": str(folder),
-        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-        "LITELLM_TELEMETRY": "False",
-        # Whatever it would like to fetch from elsewhere, it gets nowhere.
-        "https_proxy": "http://127.0.0.1:9",
-        "no_proxy": "127.0.0.1",
-    }
-    arguments = ["--config", config, "--host", "127.0.0.1", "--port", str(port)]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [program, *arguments],
-            env=environment,
-            cwd=folder,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            wait_for(process, port, folder / "log")
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Until the proxy answers. Fails with what it has said."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        connection = HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            connection.request("GET", "/health/liveliness")
-            if connection.getresponse().status == 200:
-                return
-        except (OSError, HTTPException):
-            time.sleep(0.3)
-        finally:
-            connection.close()
-    raise AssertionError(f"the proxy did not start: {log.read_text()[-2000:]}")
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from bench.machine import describe
 from bench.measurement import Contestant, Measurement, Scale, Skipped
 from bench.metrics import Metrics
 from bench.results import Reached, Result
-from bench.stage import ROOT, Stage
+from bench.stage import SCRATCH, Stage
 from orchestrator.errors import ConfigurationError
+from orchestrator.local.signals import ended_by_signals
 
 SHORT = ("submit", "batch", "reads", "complete", "lifecycle", "streams", "downloads", "start")
 NAMES = ("limits", *SHORT)
@@ -27,24 +28,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run; the exit code says whether everything could be measured, not whether goals were met."""
     options = _options(argv)
     scale = Scale(options.rounds, options.seconds, options.full, options.processes)
-    failed = []
+    failed = False
     for name in options.measurements or SHORT:
         try:
-            result = measure(import_module(f"bench.{name}").MEASUREMENT, scale)
+            with ended_by_signals():
+                result = measure(import_module(f"bench.{name}").MEASUREMENT, scale)
         except (Skipped, RuntimeError, ConfigurationError) as error:
-            failed.append(name)
+            failed = True
             _say(f"{name} could not be measured: {error}\n")
-            continue
-        results.save(result, options.out)
-        _say(report.section(result))
-    kept = results.load(options.out, NAMES)
+        except KeyboardInterrupt:
+            _say("Stopped; what was measured before is kept.")
+            return 130
+        else:
+            results.save(result, options.out)
+            _say(report.section(result))
+            _render(options.out)
+    return 1 if failed else 0
+
+
+def _render(folder: Path) -> None:
+    """Write the page and the pictures of all results that the folder holds."""
+    kept = results.load(folder, NAMES)
     for result in kept:
         if (picture := chart.svg(result)) is not None:
-            (options.out / f"{result.name}.svg").write_text(picture, encoding="utf-8")
-    if kept:
-        (options.out / "README.md").write_text(report.page(kept), encoding="utf-8")
-        _say(f"Kept in {options.out}")
-    return 1 if failed else 0
+            (folder / f"{result.name}.svg").write_text(picture, encoding="utf-8")
+    (folder / "README.md").write_text(report.page(kept), encoding="utf-8")
+    _say(f"Kept in {folder}\n")
 
 
 def measure(measurement: Measurement, scale: Scale) -> Result:
@@ -99,7 +108,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         "--processes", type=int, default=min(os.cpu_count() or 1, 4), help="of web [the cores, 4]"
     )
     parser.add_argument(
-        "--out", type=Path, default=ROOT / ".bench/results", help="keeps results [.bench/results]"
+        "--out", type=Path, default=SCRATCH / "results", help="keeps results [.bench/results]"
     )
     options = parser.parse_args(argv)
     if unknown := set(options.measurements) - set(NAMES):

@@ -25,6 +25,8 @@ from orchestrator.local.postgres import DATABASE, EmbeddedPostgres
 from orchestrator.local.valkey import EmbeddedValkey
 
 ROOT = Path(__file__).parents[1]
+SCRATCH = ROOT / ".bench"
+"""On the disk that holds the checkout: /tmp is memory on many machines, whose fsync costs nothing."""
 NOWHERE = "http://127.0.0.1:1/v1"
 _SEED = """
 insert into videos (id, user_id, model, status, prompt, size, seconds, provider, account,
@@ -45,15 +47,17 @@ class Web:
 
 
 class Stage:
-    """Runs its services until the block ends; everything lies in a folder that goes with it."""
+    """Runs its services until the block ends; everything lies in a folder below `scratch` that goes
+    with it.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: Path = SCRATCH) -> None:
+        self._scratch = scratch
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        # On the disk that holds the checkout: /tmp is memory on many machines, and fsync of that
-        # would cost nothing.
-        folder = tempfile.TemporaryDirectory(prefix="run-", dir=_scratch())
+        self._scratch.mkdir(exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix="run-", dir=self._scratch)
         self.folder = Path(self._stack.enter_context(folder))
         self.folder.chmod(0o711)  # root runs PostgreSQL as somebody else, who must get through
         self._postgres = self._stack.enter_context(EmbeddedPostgres(self.folder / "postgres"))
@@ -163,9 +167,3 @@ class Stage:
         """The scheduler."""
         with self.program("scheduler", ["workers.scheduler"], env) as child:
             yield child
-
-
-def _scratch() -> Path:
-    folder = ROOT / ".bench"
-    folder.mkdir(exist_ok=True)
-    return folder

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from celery import signals
+from celery.worker import state
 
 from orchestrator import logs
 from orchestrator.broker import celery_app
@@ -18,7 +19,7 @@ from orchestrator.settings import load
 from workers import process, tasks
 
 settings = load()
-app = celery_app(settings.broker_url)
+app = celery_app(settings.broker_url, publisher=False)
 tasks.register(app)
 
 log = structlog.get_logger(__name__)
@@ -58,6 +59,12 @@ def _wake_consumer(**_: object) -> None:
 @signals.worker_shutting_down.connect
 def _stop(**_: object) -> None:
     process.stop()
+    _wake_consumer()
+    threading.Thread(target=process.leave, args=(_busy,), name="leave", daemon=True).start()
+
+
+def _busy() -> bool:
+    return bool(state.reserved_requests or state.active_requests)
 
 
 @signals.worker_shutdown.connect

@@ -4,9 +4,11 @@ sweep.
 
 from __future__ import annotations
 
+import os
 import random
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
@@ -20,6 +22,8 @@ from orchestrator.settings import load
 SWEEP_SECONDS = 5.0
 DELIVERING = 16
 """Threads of one process that wait for receivers of webhooks; the others are for videos."""
+LEAVE_SECONDS = 3.0
+"""How long Celery may take to end the process when nothing is left to do; it needs one."""
 
 log = structlog.get_logger(__name__)
 _stopping = threading.Event()
@@ -57,8 +61,24 @@ def keep_sweeping() -> None:
 
 
 def stop() -> None:
-    """No new sweeps: the worker is going down."""
+    """No new sweeps and no new work: the worker is going down."""
     _stopping.set()
+
+
+def stopping() -> bool:
+    """Whether this worker is going down."""
+    return _stopping.is_set()
+
+
+def leave(busy: Callable[[], bool]) -> None:
+    """End the process once nothing is being worked on, should Celery not do so: while its broker is
+    away it tries to reach it and hears of nothing else.
+    """
+    while busy():
+        time.sleep(0.2)
+    time.sleep(LEAVE_SECONDS)
+    log.warning("left_without_celery")
+    os._exit(0)
 
 
 def close() -> None:

@@ -5,12 +5,13 @@ it again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache, wraps
 
 from celery import Celery
 
 from orchestrator import deliveries, dispatch, reconcile
 from orchestrator.steps import poll, store, submit, watch
-from workers.process import context, delivering
+from workers.process import context, delivering, stopping
 
 
 def create_video(video_id: str) -> None:
@@ -72,5 +73,19 @@ QUEUE_OF = {"reconcile": "dispatch", "watch": "poll"}
 def register(app: Celery) -> None:
     """Give the tasks the names that rings use, and that people see in Flower."""
     for name, function in TASKS.items():
-        app.task(name=name)(function)
+        app.task(name=name)(_unless_stopping(function))
     app.conf.task_routes = {name: {"queue": QUEUE_OF.get(name, name)} for name in TASKS}
+
+
+@cache
+def _unless_stopping(function: Callable[..., None]) -> Callable[..., None]:
+    """Celery may take one more message after the signal to stop. It is only a hint: the sweep will
+    ring again, and somebody else will hear it.
+    """
+
+    @wraps(function)
+    def task(*args: object) -> None:
+        if not stopping():
+            function(*args)
+
+    return task

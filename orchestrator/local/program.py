@@ -45,10 +45,12 @@ class Program:
         """The exit status of a child that ended by itself, else None."""
         return None if self._process is None else self._process.poll()
 
-    def stop(self) -> None:
-        """Stop the child and all that it started; harmless if it does not run."""
+    def stop(self, patience: float = STOP_SECONDS) -> None:
+        """Stop the child and all that it started, by SIGKILL after so many seconds; harmless if it
+        does not run.
+        """
         if self._process is not None:
-            end(self._process, ((signal.SIGTERM, STOP_SECONDS),))
+            end(self._process, ((signal.SIGTERM, patience),))
             self._process = None
 
     def kill(self) -> None:

@@ -69,6 +69,7 @@ class Cluster:
         workers: int = 2,
         schedulers: int = 1,
         render_seconds: float = 1,
+        create_seconds: float = CREATE_SECONDS,
         profile: str = "sandbox",
         env: Mapping[str, str] | None = None,
     ):
@@ -78,7 +79,8 @@ class Cluster:
         self.programs: dict[str, Program] = {}
         self.happened: Counter[str] = Counter()
         self._workers, self._schedulers = workers, schedulers
-        self._render_seconds, self._profile = render_seconds, profile
+        self._render_seconds, self._create_seconds = render_seconds, create_seconds
+        self._profile = profile
         self._extra = dict(env or {})
         self._opened = contextlib.ExitStack()
 
@@ -139,7 +141,7 @@ class Cluster:
             PROVIDERS.format(
                 profile=self._profile,
                 url=self.provider.url,
-                create=CREATE_SECONDS,
+                create=self._create_seconds,
                 read=READ_SECONDS,
             )
         )

@@ -20,6 +20,10 @@ POINTS = [
     for number in range(1, commits + 1)
     for moment in ("before", "after")
 ]
+SOONER = {"LEASE_SECONDS": "1.5", "RECONCILE_GRACE_SECONDS": "0.6", "POLL_MIN_SECONDS": "0.2"}
+"""Each death is found out by its lease: many of them need shorter ones."""
+
+pytestmark = pytest.mark.xdist_group("mortal")
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +36,8 @@ def mortal() -> Iterator[tuple[Cluster, Path]]:
         cluster = Cluster(
             folder,
             workers=0,
-            env={"MORTAL_FILE": str(wish)},
-            render_seconds=0.5,
+            env={"MORTAL_FILE": str(wish), **SOONER},
+            render_seconds=0.2,
         )
         with cluster:
             cluster.add("worker", *worker_command("worker", "tests.chaos.mortal"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import text
@@ -33,13 +33,14 @@ class Verdict:
         """Whether nothing is under way any longer."""
         return not any(v.rule == OPEN for v in invariants.check(self._ctx, settled=True))
 
-    def endings(self) -> Counter[str]:
-        """Statuses of all accepted videos, with the reason of a failure; `vanished` for those that
-        are not there.
+    def endings(self, asked: Iterable[str] | None = None) -> Counter[str]:
+        """Statuses of these videos (of all that were accepted), with the reason of a failure;
+        `vanished` for those that are not there.
         """
-        statuses = dict.fromkeys(self._accepted, "vanished")
+        statuses = dict.fromkeys(self._accepted if asked is None else asked, "vanished")
         for video_id, status, code in self.rows("select id, status, error_code from videos"):
-            statuses[video_id] = f"{status}:{code}" if code else status
+            if video_id in statuses or asked is None:
+                statuses[video_id] = f"{status}:{code}" if code else status
         return Counter(statuses.values())
 
     def paid_twice(self) -> list[tuple[Any, ...]]:

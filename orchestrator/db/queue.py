@@ -91,14 +91,18 @@ def expired_submits(connection: Connection, *, limit: int) -> list[tuple[str, in
 
 
 def overdue_starts(connection: Connection, *, timeout: float, limit: int) -> list[str]:
-    """Queued videos that should have started long ago, by id. Nobody is at work on them."""
+    """Queued videos that should have started long ago, by id. Nobody is at work on them, and where
+    the outcome of an attempt is unknown no look is outstanding: we may have been down for so long.
+    """
     rows = connection.execute(
         text(
             """
-            select id from videos where status = 'queued' and step = 'submit'
+            select id from videos v where status = 'queued' and step = 'submit'
               and coalesce(run_at, created_at) < now() - make_interval(secs => :timeout)
               and created_at < now() - make_interval(secs => :timeout)
               and lease_token is null and hold_reason is null
+              and not exists (select 1 from attempts a where a.video_id = v.id
+                and a.ended_at is null and (a.due_at <= now() or a.lease_until > now()))
             order by coalesce(run_at, created_at) limit :limit
             """
         ),

@@ -10,6 +10,7 @@ from flask import Flask
 
 from orchestrator.context import Context
 from tests.api_client import ApiClient, client
+from tests.core import sql
 from tests.factories import complete, fail, make_image
 
 WISH = {"prompt": "a red kite", "seconds": "4"}
@@ -123,6 +124,22 @@ def test_create_replays_the_deleted_video_when_it_was_deleted(api: ApiClient) ->
     assert 202 == response.status_code
     assert response.json is not None
     assert (made["id"], "deleted") == (response.json["id"], response.json["status"])
+
+
+def test_create_answers_410_when_the_video_of_the_key_was_removed(
+    api: ApiClient, ctx: Context
+) -> None:
+    """The row was pruned; the key still stops a second payment."""
+    made = api.post("/api/videos", json=WISH, headers={"Idempotency-Key": "k"}).json
+    assert made is not None
+    sql(ctx, "delete from videos where id = :id", id=made["id"])
+
+    response = api.post("/api/videos", json=WISH, headers={"Idempotency-Key": "k"})
+
+    assert 410 == response.status_code
+    assert response.json is not None
+    assert "gone" == response.json["code"]
+    assert [(0,)] == sql(ctx, "select count(*) from videos")
 
 
 @pytest.mark.parametrize("key", ["", '""', "a b", "x" * 256, "schlüssel", "tab\tkey"])

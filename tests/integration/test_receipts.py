@@ -18,6 +18,7 @@ from orchestrator.catalog import Catalog, single_provider_catalog
 from orchestrator.context import Context
 from orchestrator.db import receipts
 from orchestrator.errors import ProviderAmbiguous
+from orchestrator.providers import CreateRequest, ProviderVideo
 from tests.api_client import ApiClient, client
 from tests.rig import Rig
 
@@ -134,6 +135,31 @@ def test_unknown_outcomes_are_looked_for_when_nobody_knows_the_video(
     assert (200, ["unknown"]) == (response.status_code, rig.states(video))
     assert 1 == due(rig, "attempts")
     assert ("reconcile", "default") == rig.rings[-1]
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_message_may_overtake_the_answer_to_the_create(rig: Rig, api: ApiClient, cut: bool) -> None:
+    """It names a video that no attempt has yet: taken, and nothing is lost or made twice, whether
+    the answer still comes or is cut.
+    """
+    taken: list[int] = []
+
+    def answer(request: CreateRequest) -> ProviderVideo:
+        found = rig.upstream.accept(request)
+        taken.append(send(api, found.id).status_code)
+        if cut:
+            raise ProviderAmbiguous("The answer was cut.")
+        return found
+
+    rig.upstream.script("create", answer)
+    video = rig.submitted()
+    before = rig.states(video)
+
+    rig.clean_look()
+
+    assert ([200], ["unknown" if cut else "accepted"]) == (taken, before)
+    assert ("in_progress", "up_1") == (rig.video(video).status, rig.upstream_id(video))
+    assert 1 == rig.upstream.count("create")
 
 
 def test_watched_attempt_is_looked_at_when_its_video_has_moved_on(rig: Rig, api: ApiClient) -> None:

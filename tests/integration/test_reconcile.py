@@ -358,6 +358,8 @@ def test_deadline_while_unknown_fails_and_watches_on(make_rig: MakeRig) -> None:
     rig = make_rig(start_timeout_seconds=3600)
     video = lost(rig)
     rig.pass_time(3601)
+    rig.upstream.script("walk", ProviderTransient("Away."))
+    rig.reconcile()
 
     swept = dispatch.sweep(rig.ctx)
     failed = rig.video(video)

@@ -34,6 +34,8 @@ class Contract:
     form: takes multipart/form-data besides JSON.
     waits: takes `Prefer: wait=N`.
     facade: speaks as the OpenAI API does, in its errors too.
+    needs: the scope of a key, where the method alone does not say it: a POST that changes nothing,
+        a GET that shows a secret.
     codes: further statuses that it may answer with.
     """
 
@@ -49,6 +51,7 @@ class Contract:
     creates: bool = False
     codes: tuple[int, ...] = ()
     waits: bool = False
+    needs: str = ""
     facade: bool = False
     hidden: bool = False
 
@@ -56,7 +59,7 @@ class Contract:
         """What a key must be for, to call this with that method."""
         if self.access == Access.ADMIN:
             return "admin"
-        return "read" if method in {"GET", "HEAD"} else "write"
+        return self.needs or ("read" if method in {"GET", "HEAD"} else "write")
 
 
 def contract(summary: str, **promise: Any) -> Callable[[View], View]:

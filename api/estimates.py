@@ -38,6 +38,7 @@ class Estimate(Answer):
     tag="quota",
     body=schemas.CreateVideo,
     answer=Estimate,
+    needs="read",
 )
 def create() -> Response:
     """Takes what `POST /api/videos` takes, refuses what that refuses, and reserves nothing."""

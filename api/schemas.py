@@ -121,6 +121,9 @@ class RemixVideo(Body):
     """What `POST /api/videos/{id}/remix` takes."""
 
     prompt: Prompt
+    webhook_url: WebhookUrl | None = Field(
+        None, description="An https address that is told how it ends."
+    )
 
 
 class ListVideos(Query):

@@ -82,8 +82,11 @@ def cancel(video_id: str) -> Response:
 )
 def remix(video_id: str) -> Response:
     """Goes to the provider that made the source, with the source's model, length and size."""
-    prompt = json_body(schemas.RemixVideo).prompt
-    return _accepted(submissions.remix(context(), caller(), video_id, prompt, key=key()))
+    body = json_body(schemas.RemixVideo)
+    remixed = submissions.remix(
+        context(), caller(), video_id, body.prompt, webhook_url=body.webhook_url, key=key()
+    )
+    return _accepted(remixed)
 
 
 @blueprint.post("/<video_id>/retry")

@@ -12,7 +12,7 @@ from api.bodies import json_body, query
 from api.contract import contract
 from api.current import caller, context
 from api.replies import listing, reply
-from orchestrator import deliveries, endpoints, views
+from orchestrator import delivery_log, endpoints, views
 from orchestrator.errors import Forbidden, NotFound
 from orchestrator.records import Caller, Endpoint
 
@@ -102,7 +102,7 @@ def rotate(endpoint_id: str) -> Response:
 )
 def ping(endpoint_id: str) -> Response:
     """Its type is `endpoint.ping`; the answer is the delivery to watch."""
-    return reply(views.delivery(deliveries.ping(context(), _somebody(), endpoint_id)), 202)
+    return reply(views.delivery(delivery_log.ping(context(), _somebody(), endpoint_id)), 202)
 
 
 @blueprint.post("/endpoints/<endpoint_id>/replay")
@@ -117,14 +117,19 @@ def ping(endpoint_id: str) -> Response:
 def replay(endpoint_id: str) -> Response:
     """Every event of its types in that time, told before or not, with its old `webhook-id`."""
     body = json_body(models.Replay)
-    queued = deliveries.replay(
+    queued = delivery_log.replay(
         context(), _somebody(), endpoint_id, since=body.since, until=body.until
     )
     return reply({"queued": queued}, 202)
 
 
 @blueprint.get("/secret")
-@contract("The secret of single videos' webhooks", tag="webhooks", answer=models.WebhookSecret)
+@contract(
+    "The secret of single videos' webhooks",
+    tag="webhooks",
+    answer=models.WebhookSecret,
+    needs="write",
+)
 def secret() -> Response:
     """Signs what goes to the `webhook_url` of your videos; made when it is first asked for."""
     return reply(views.signer(endpoints.signer(context(), _somebody().user_id)))
@@ -153,7 +158,7 @@ def rotate_secret() -> Response:
 def log() -> Response:
     """Kept for 30 days. `next_cursor` goes into `before`."""
     asked = query(models.ListDeliveries)
-    found = deliveries.page(
+    found = delivery_log.page(
         context(), _somebody(), asked.filters(), before=asked.before, limit=asked.limit + 1
     )
     shown = found[: asked.limit]
@@ -165,7 +170,7 @@ def log() -> Response:
 @contract("Look at a webhook delivery", tag="webhooks", answer=models.WebhookDelivery)
 def show_delivery(delivery_id: str) -> Response:
     """What was tried, and what the receiver said."""
-    found = deliveries.load(context(), _somebody(), _number(delivery_id))
+    found = delivery_log.load(context(), _somebody(), _number(delivery_id))
     return reply(views.delivery(found))
 
 
@@ -179,7 +184,7 @@ def show_delivery(delivery_id: str) -> Response:
 )
 def resend(delivery_id: str) -> Response:
     """From the beginning of its schedule, with the same `webhook-id`."""
-    sent = deliveries.resend(context(), _somebody(), _number(delivery_id))
+    sent = delivery_log.resend(context(), _somebody(), _number(delivery_id))
     return reply(views.delivery(sent), 202)
 
 

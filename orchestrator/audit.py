@@ -1,4 +1,6 @@
-"""The audit trail: who did what with the rights of an admin."""
+"""The audit trail: who did what with the rights of an admin, and what the orchestrator itself
+decided over somebody's things.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from orchestrator.context import Context
 from orchestrator.db import audit as rows
 from orchestrator.db.audit import Action as Action
 from orchestrator.db.engine import Connection
-from orchestrator.records import Act, Caller, Video
+from orchestrator.records import Act, Caller, Delivery, Endpoint, Video
 
 
 def page(
@@ -26,7 +28,9 @@ def page(
         return rows.page(connection, filters, before=before, limit=limit)
 
 
-def foreign(connection: Connection, by: Caller, action: Action, video: Video) -> None:
-    """Note what somebody did to a video, if it is another one's: only an admin can."""
-    if by.user_id != video.user_id:
-        rows.write(connection, by, action, video.id, {"user_id": video.user_id})
+def foreign(
+    connection: Connection, by: Caller, action: Action, thing: Video | Endpoint | Delivery
+) -> None:
+    """Note what somebody did to a thing, if it is another one's: only an admin can."""
+    if by.user_id != thing.user_id:
+        rows.write(connection, by, action, str(thing.id), {"user_id": thing.user_id})

@@ -7,7 +7,6 @@ once it has failed; after three failures in a row it is left alone and tried now
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,13 +15,15 @@ from pydantic_core import to_json
 
 from orchestrator import endpoints, signatures
 from orchestrator.context import Context
+from orchestrator.db import audit as audit_rows
 from orchestrator.db import deliveries as rows
 from orchestrator.db import endpoints as endpoint_rows
+from orchestrator.db import targets
+from orchestrator.db.audit import Action
 from orchestrator.db.deliveries import Tried
-from orchestrator.errors import Conflict, InvalidRequest, NotFound
-from orchestrator.ids import uuid7_hex
+from orchestrator.db.engine import Connection
 from orchestrator.policies import circuit_wait, delivery_wait
-from orchestrator.records import Caller, Delivery, Endpoint
+from orchestrator.records import Delivery, Endpoint
 from orchestrator.sender import Answer
 
 log = structlog.get_logger(__name__)
@@ -35,7 +36,6 @@ TURN_SECONDS = 10.0
 """How long one task serves one receiver before others have their turn."""
 HOPELESS_SECONDS = 5 * 86_400.0
 """An endpoint that has been failing for so long is disabled."""
-MAX_REPLAY = 10_000
 
 
 def deliver(ctx: Context, target: str) -> None:
@@ -118,13 +118,11 @@ def _record(ctx: Context, delivery: Delivery, answer: Answer, token: str) -> Non
             recorded = rows.failed(
                 connection, delivery, tried, token=token, due_in=None if answer.gone else wait
             )
-            failures, seconds = rows.blame(connection, delivery.target)
-            rows.block(connection, delivery.target, seconds=circuit_wait(failures, ctx.dice()))
+            failures, seconds = targets.blame(connection, delivery.target)
+            targets.block(connection, delivery.target, seconds=circuit_wait(failures, ctx.dice()))
             reason = _hopeless(answer, seconds)
-            if recorded and reason is not None and delivery.endpoint_id is not None:
-                if endpoint_rows.disable(connection, delivery.endpoint_id, reason):
-                    disabled = reason
-                rows.give_up(connection, delivery.endpoint_id, reason)
+            if recorded and reason is not None and _switch_off(connection, delivery, reason):
+                disabled = reason
     log.info(
         "webhook_sent" if answer.delivered else "webhook_failed",
         delivery=delivery.id,
@@ -138,6 +136,21 @@ def _record(ctx: Context, delivery: Delivery, answer: Answer, token: str) -> Non
         log.warning("webhook_endpoint_disabled", endpoint=delivery.endpoint_id, reason=disabled)
 
 
+def _switch_off(connection: Connection, delivery: Delivery, reason: str) -> bool:
+    """Disable the endpoint that a message was for, and note that; its owner sees the reason with
+    it. False: it is disabled already, or it is the address of a single video, which ends with it.
+    """
+    endpoint_id = delivery.endpoint_id
+    if endpoint_id is None:
+        return False
+    rows.give_up(connection, endpoint_id, reason)
+    if not endpoint_rows.disable(connection, endpoint_id, reason):
+        return False
+    data = {"user_id": delivery.user_id, "reason": reason}
+    audit_rows.write(connection, None, Action.ENDPOINT_DISABLED, endpoint_id, data)
+    return True
+
+
 def _complaint(answer: Answer) -> str | None:
     return None if answer.delivered else f"HTTP {answer.status}"
 
@@ -149,102 +162,3 @@ def _hopeless(answer: Answer, seconds: float) -> str | None:
     if seconds >= HOPELESS_SECONDS:
         return "it has been failing for five days"
     return None
-
-
-def ping(ctx: Context, caller: Caller, endpoint_id: str) -> Delivery:
-    """Send an endpoint a message of type `endpoint.ping`.
-
-    Raises:
-        NotFound: no such endpoint of this user.
-        Conflict: it is disabled (`endpoint_disabled`).
-    """
-    endpoint = _enabled(endpoints.load(ctx, caller, endpoint_id))
-    with ctx.database.transaction() as connection:
-        return rows.ping(
-            connection,
-            endpoint_id=endpoint.id,
-            user_id=endpoint.user_id,
-            message_id=f"evt_{uuid7_hex()}",
-        )
-
-
-def load(ctx: Context, caller: Caller, delivery_id: int) -> Delivery:
-    """A delivery of this caller.
-
-    Raises:
-        NotFound: there is none.
-    """
-    with ctx.database.statement() as connection:
-        found = rows.get(connection, delivery_id)
-    if found is None or not (caller.admin or caller.user_id == found.user_id):
-        raise NotFound("There is no such delivery.")
-    return found
-
-
-def page(
-    ctx: Context,
-    caller: Caller,
-    filters: Mapping[str, Any],
-    *,
-    before: int | None = None,
-    limit: int = 50,
-) -> list[Delivery]:
-    """The caller's deliveries, newest first, before the one with the id `before`. `filters`:
-    endpoint_id, video_id, state, type.
-    """
-    with ctx.database.statement() as connection:
-        return rows.page(connection, caller.user_id, filters, before=before, limit=limit)
-
-
-def resend(ctx: Context, caller: Caller, delivery_id: int) -> Delivery:
-    """Send a message again, from the beginning of its schedule, with the same webhook-id.
-
-    Raises:
-        NotFound: no such delivery of this user.
-        Conflict: its endpoint is disabled (`endpoint_disabled`).
-    """
-    found = load(ctx, caller, delivery_id)
-    if found.endpoint_id is not None:
-        _enabled(endpoints.load(ctx, caller, found.endpoint_id))
-    with ctx.database.transaction() as connection:
-        return rows.resend(connection, delivery_id) or found
-
-
-def replay(
-    ctx: Context, caller: Caller, endpoint_id: str, *, since: datetime, until: datetime
-) -> int:
-    """Tell an endpoint of what happened from `since` to before `until`, whether it was told before
-    or not. Returns how many messages that makes.
-
-    Raises:
-        NotFound: no such endpoint of this user.
-        Conflict: it is disabled (`endpoint_disabled`).
-        InvalidRequest: the range is empty, or holds more than 10,000 events.
-    """
-    endpoint = _enabled(endpoints.load(ctx, caller, endpoint_id))
-    if since >= until:
-        raise InvalidRequest("since must be before until.", param="since")
-    with ctx.database.transaction() as connection:
-        queued = rows.replay(
-            connection,
-            endpoint_id=endpoint.id,
-            user_id=endpoint.user_id,
-            since=since,
-            until=until,
-            limit=MAX_REPLAY,
-        )
-    if queued is None:
-        raise InvalidRequest(
-            f"There are more than {MAX_REPLAY} events in that range: replay it in parts.",
-            param="until",
-        )
-    return queued
-
-
-def _enabled(endpoint: Endpoint) -> Endpoint:
-    if endpoint.disabled_at is not None:
-        raise Conflict(
-            f"This webhook endpoint is disabled: {endpoint.disabled_reason}.",
-            code="endpoint_disabled",
-        )
-    return endpoint

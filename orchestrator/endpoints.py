@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from orchestrator import receivers, signatures
+from orchestrator import audit, receivers, signatures
+from orchestrator.audit import Action
 from orchestrator.context import Context
-from orchestrator.db import deliveries
+from orchestrator.db import deliveries, targets
 from orchestrator.db import endpoints as rows
 from orchestrator.errors import Conflict, InvalidRequest, NotFound
 from orchestrator.ids import uuid7_hex
@@ -118,7 +119,9 @@ def change(
         if disabled:
             deliveries.give_up(connection, endpoint_id, "the endpoint was disabled")
         if disabled is False or "url" in values:
-            deliveries.forgive(connection, endpoint_id)
+            targets.forgive(connection, endpoint_id)
+        if changed is not None:
+            audit.foreign(connection, caller, Action.ENDPOINT_CHANGED, changed)
     if changed is None:
         raise _missing()
     return changed
@@ -133,6 +136,7 @@ def delete(ctx: Context, caller: Caller, endpoint_id: str) -> Endpoint:
     found = load(ctx, caller, endpoint_id)
     with ctx.database.transaction() as connection:
         rows.delete(connection, endpoint_id)
+        audit.foreign(connection, caller, Action.ENDPOINT_REMOVED, found)
     return found
 
 
@@ -142,7 +146,7 @@ def rotate(ctx: Context, caller: Caller, endpoint_id: str, *, hours: float) -> E
     Raises:
         NotFound: no such endpoint of this user.
     """
-    return _rotated(ctx, load(ctx, caller, endpoint_id), hours)
+    return _rotated(ctx, caller, load(ctx, caller, endpoint_id), hours)
 
 
 def signer(ctx: Context, user_id: str) -> Endpoint:
@@ -155,14 +159,15 @@ def signer(ctx: Context, user_id: str) -> Endpoint:
 
 def rotate_signer(ctx: Context, caller: Caller, *, hours: float) -> Endpoint:
     """The same as `rotate` for the secret of single videos."""
-    return _rotated(ctx, signer(ctx, caller.user_id), hours)
+    return _rotated(ctx, caller, signer(ctx, caller.user_id), hours)
 
 
-def _rotated(ctx: Context, endpoint: Endpoint, hours: float) -> Endpoint:
-    with ctx.database.statement() as connection:
+def _rotated(ctx: Context, caller: Caller, endpoint: Endpoint, hours: float) -> Endpoint:
+    with ctx.database.transaction() as connection:
         changed = rows.rotate(
             connection, endpoint.id, secret=signatures.new_secret(), overlap=hours * 3600
         )
+        audit.foreign(connection, caller, Action.ENDPOINT_ROTATED, endpoint)
     if changed is None:
         raise _missing()
     return changed
@@ -172,7 +177,7 @@ def _with_health(ctx: Context, found: Sequence[Endpoint]) -> list[Health]:
     if not found:
         return []
     with ctx.database.statement() as connection:
-        since = deliveries.failing(connection, [endpoint.id for endpoint in found])
+        since = targets.failing(connection, [endpoint.id for endpoint in found])
     return [Health(endpoint, since.get(endpoint.id)) for endpoint in found]
 
 

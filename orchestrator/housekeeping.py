@@ -11,7 +11,7 @@ import structlog
 
 from orchestrator import changes
 from orchestrator.context import Context
-from orchestrator.db import deliveries, receipts, transitions
+from orchestrator.db import deliveries, receipts, targets, transitions
 from orchestrator.db import housekeeping as rows
 from orchestrator.db.engine import Connection
 from orchestrator.db.transitions import After
@@ -28,6 +28,7 @@ LISTED = 1000
 KEY_DAYS = 7.0
 RECEIPT_DAYS = 7.0
 DELIVERY_DAYS = 30.0
+RECEIVER_DAYS = 1.0
 ORPHAN_AGE = timedelta(days=1)
 
 
@@ -47,6 +48,7 @@ def tidy(ctx: Context, places: dict[str, str] | None = None) -> dict[str, int]:
         "keys": _forget_keys(ctx),
         "events": _prune_events(ctx, places),
         "deliveries": _prune_deliveries(ctx),
+        "receivers": _forget_receivers(ctx),
         "receipts": _forget_receipts(ctx),
     }
 
@@ -132,6 +134,11 @@ def _prune_events(ctx: Context, places: dict[str, str]) -> int:
 def _prune_deliveries(ctx: Context) -> int:
     with ctx.database.statement() as connection:
         return deliveries.prune(connection, days=DELIVERY_DAYS, limit=ROWS)
+
+
+def _forget_receivers(ctx: Context) -> int:
+    with ctx.database.statement() as connection:
+        return targets.prune(connection, days=RECEIVER_DAYS, limit=ROWS)
 
 
 def _forget_receipts(ctx: Context) -> int:

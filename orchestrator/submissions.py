@@ -4,8 +4,12 @@ key are one transaction.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
+from orchestrator import endpoints
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import videos
@@ -43,7 +47,13 @@ def create(
 
 
 def remix(
-    ctx: Context, caller: Caller, source_id: str, prompt: str, *, key: Key | None = None
+    ctx: Context,
+    caller: Caller,
+    source_id: str,
+    prompt: str,
+    *,
+    webhook_url: str | None = None,
+    key: Key | None = None,
 ) -> Submitted:
     """Ask for a variation of a finished video, at the provider that made it.
 
@@ -53,7 +63,11 @@ def remix(
         Conflict: it is not finished (`not_completed`), or its provider is gone (`provider_gone`).
         InvalidRequest, QuotaExceeded, IdempotencyKeyReused: as for `create`.
     """
-    return _submit(ctx, _derived(ctx, caller, Kind.REMIX, source_id, prompt, key=key))
+    if webhook_url is not None:
+        endpoints.check_url(ctx, webhook_url, param="webhook_url")
+    told = {} if webhook_url is None else {"webhook_url": webhook_url}
+    wish = _derived(ctx, caller, Kind.REMIX, source_id, prompt, columns=told, key=key)
+    return _submit(ctx, wish)
 
 
 def edit(
@@ -153,10 +167,11 @@ def _derived(
     prompt: str,
     *,
     added: str | None = None,
+    columns: Mapping[str, Any] = MappingProxyType({}),
     key: Key | None,
 ) -> Wish:
-    """The wish of a video that builds on another one; that decides everything but the prompt and
-    the seconds that are added.
+    """The wish of a video that builds on another one; that decides everything but the prompt, the
+    seconds that are added and these `columns`.
     """
     if not ctx.catalog.offers(kind):
         raise Unsupported(f"No provider here offers the {kind} of a video.")
@@ -172,6 +187,7 @@ def _derived(
         "seconds": source.seconds if added is None else str(int(source.seconds) + int(added)),
         "remixed_from_video_id": source.id,
         "quality": source.quality,
+        **columns,
     }
     row = {**body, "extension_seconds": added, "fingerprint": fingerprint(body)}
     cost = ctx.catalog.price(provider, source.model, source.size, rendered)

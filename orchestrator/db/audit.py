@@ -14,7 +14,7 @@ from orchestrator.records import Act, Caller
 
 
 class Action(StrEnum):
-    """What admins do."""
+    """What admins do, and what the orchestrator decides over its users."""
 
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
@@ -27,6 +27,11 @@ class Action(StrEnum):
     VIDEO_DELETED = "video.deleted"
     VIDEO_ARCHIVED = "video.archived"
     VIDEOS_RETRIED = "videos.retried"
+    ENDPOINT_CHANGED = "endpoint.changed"
+    ENDPOINT_ROTATED = "endpoint.rotated"
+    ENDPOINT_REMOVED = "endpoint.removed"
+    ENDPOINT_DISABLED = "endpoint.disabled"
+    WEBHOOKS_SENT = "webhooks.sent"
     USER_ERASED = "user.erased"
     CACHE_CLEARED = "cache.cleared"
 
@@ -38,7 +43,9 @@ def write(
     subject: str,
     data: Mapping[str, Any] | None = None,
 ) -> None:
-    """Note an act. `by` None: somebody at the command line. `data` must be plain JSON."""
+    """Note an act. `by` None: somebody at the command line, or the orchestrator itself. `data` must
+    be plain JSON.
+    """
     connection.execute(
         text(
             "insert into audit_log (user_id, api_key_id, request_id, action, subject, data) "

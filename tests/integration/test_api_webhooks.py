@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from api import create_app
-from orchestrator import deliveries, endpoints
+from orchestrator import deliveries, delivery_log, endpoints
 from orchestrator.context import Context
 from orchestrator.lifecycle import WEBHOOK_TYPES
 from orchestrator.records import Caller
 from tests.answering_server import Answer, answering_server
 from tests.api_client import ApiClient, client
-from tests.factories import complete
+from tests.core import submit
+from tests.factories import complete, fail
 
 URL = "http://127.0.0.1:9/hook"
 ENDPOINTS = "/api/webhooks/endpoints"
@@ -241,7 +242,33 @@ def test_log_is_the_owners_when_an_admin_pings(api: ApiClient, ctx: Context) -> 
     """Admins may help; what is sent belongs to the user."""
     made = make(api)
 
-    deliveries.ping(ctx, Caller("admin", "admin"), made["id"])
+    delivery_log.ping(ctx, Caller("admin", "admin"), made["id"])
 
     assert 1 == len(api.get("/api/webhooks/deliveries").get_json()["data"])
     assert endpoints.load(ctx, Caller("admin", "admin"), made["id"]).url == URL
+
+
+def test_remix_takes_an_address_of_its_own(api: ApiClient, ctx: Context) -> None:
+    """It is told how the remix ends; the one of its source is not passed on."""
+    own = "https://hooks.example.com/remix"
+    source = complete(ctx, submit(ctx, "test_user", webhook_url="https://hooks.example.com/").id)
+
+    told = api.post(f"/api/videos/{source.id}/remix", json={"prompt": "x", "webhook_url": own})
+    untold = api.post(f"/api/videos/{source.id}/remix", json={"prompt": "x"})
+    refused = api.post(
+        f"/api/videos/{source.id}/remix",
+        json={"prompt": "x", "webhook_url": "https://user@hooks.example.com/"},
+    )
+
+    assert (own, None) == (told.get_json()["webhook_url"], untold.get_json()["webhook_url"])
+    assert (400, "webhook_url") == (refused.status_code, refused.get_json()["error"]["param"])
+
+
+def test_retry_keeps_the_address_when_its_source_had_one(api: ApiClient, ctx: Context) -> None:
+    """Whoever was to be told still wants to know."""
+    own = "https://hooks.example.com/one"
+    source = fail(ctx, submit(ctx, "test_user", webhook_url=own).id)
+
+    retried = api.post(f"/api/videos/{source.id}/retry")
+
+    assert own == retried.get_json()["webhook_url"]

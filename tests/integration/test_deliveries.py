@@ -11,10 +11,12 @@ import pytest
 from openai import OpenAI
 from standardwebhooks import Webhook
 
-from orchestrator import deliveries, dispatch, endings, endpoints, housekeeping
+from orchestrator import audit, deliveries, delivery_log, dispatch, endings, endpoints, housekeeping
+from orchestrator.audit import Action
 from orchestrator.db import transitions
 from orchestrator.errors import Conflict, InvalidRequest, NotFound
 from orchestrator.lifecycle import CANCEL
+from orchestrator.records import Caller
 from orchestrator.videos import archive
 from tests.answering_server import Answer, answering_server
 from tests.core import accept, caller, opened, race, sql, submit
@@ -45,7 +47,7 @@ def listen(ctx, receiver, user_id="ann", **options):
 
 def log(ctx, user_id="ann", **filters):
     """The deliveries of a user, oldest first."""
-    return deliveries.page(ctx, caller(user_id), filters)[::-1]
+    return delivery_log.page(ctx, caller(user_id), filters)[::-1]
 
 
 def due(ctx):
@@ -288,6 +290,9 @@ def test_receiver_that_is_gone_is_told_nothing_more(ctx, receiver):
     shown = endpoints.load(ctx, caller(), endpoint.id)
     assert shown.disabled_at is not None
     assert "it answered 410" == shown.disabled_reason
+    (act,) = audit.page(ctx)
+    assert (Action.ENDPOINT_DISABLED, endpoint.id, None) == (act.action, act.subject, act.user_id)
+    assert {"user_id": "ann", "reason": "it answered 410"} == act.data
     assert ["failed", "failed"] == [one.state for one in log(ctx)]
     assert 1 == len(receiver.asked)
 
@@ -313,6 +318,7 @@ def test_receiver_that_fails_for_five_days_is_told_nothing_more(ctx, receiver):
     assert "it has been failing for five days" == (
         endpoints.load(ctx, caller(), endpoint.id).disabled_reason
     )
+    assert [endpoint.id] == [act.subject for act in audit.page(ctx)]
 
 
 def test_dead_receiver_delays_no_other(ctx, receiver):
@@ -412,7 +418,7 @@ def test_ping_is_delivered_like_an_event(ctx, receiver):
     """Its subject is the endpoint."""
     endpoint = listen(ctx, receiver)
 
-    deliveries.ping(ctx, caller(), endpoint.id)
+    delivery_log.ping(ctx, caller(), endpoint.id)
     work(ctx)
 
     (asked,) = receiver.asked
@@ -428,8 +434,8 @@ def test_delivery_is_sent_again_when_its_owner_wants(ctx, receiver):
     (delivery,) = log(ctx)
 
     with pytest.raises(NotFound):
-        deliveries.resend(ctx, caller("bob"), delivery.id)
-    again = deliveries.resend(ctx, caller(), delivery.id)
+        delivery_log.resend(ctx, caller("bob"), delivery.id)
+    again = delivery_log.resend(ctx, caller(), delivery.id)
     work(ctx)
 
     assert ("pending", 0) == (again.state, again.attempts)
@@ -446,7 +452,7 @@ def test_replay_tells_what_happened_in_a_time(ctx, receiver):
     work(ctx)
     since, until = datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(hours=1)
 
-    queued = deliveries.replay(ctx, caller(), endpoint.id, since=since, until=until)
+    queued = delivery_log.replay(ctx, caller(), endpoint.id, since=since, until=until)
     work(ctx)
 
     assert (6, 3 + 6) == (queued, len(receiver.asked))
@@ -457,7 +463,7 @@ def test_replay_tells_what_happened_in_a_time(ctx, receiver):
     assert ["completed", "in_progress", "queued"] == sorted(
         {body["data"]["status"] for body in bodies.values()}
     )
-    assert 0 == deliveries.replay(
+    assert 0 == delivery_log.replay(
         ctx, caller(), endpoint.id, since=since, until=since + (until - since) / 4
     )
 
@@ -471,9 +477,9 @@ def test_disabled_endpoint_is_told_nothing_by_hand(ctx, receiver, act):
     endpoints.change(ctx, caller(), endpoint.id, {}, disabled=True)
     now = datetime.now(UTC)
     acts = {
-        "ping": lambda: deliveries.ping(ctx, caller(), endpoint.id),
-        "resend": lambda: deliveries.resend(ctx, caller(), delivery.id),
-        "replay": lambda: deliveries.replay(
+        "ping": lambda: delivery_log.ping(ctx, caller(), endpoint.id),
+        "resend": lambda: delivery_log.resend(ctx, caller(), delivery.id),
+        "replay": lambda: delivery_log.replay(
             ctx, caller(), endpoint.id, since=now - timedelta(hours=1), until=now
         ),
     }
@@ -516,3 +522,83 @@ def test_old_deliveries_are_forgotten(ctx, receiver):
 
     assert 1 == housekeeping.tidy(ctx)["deliveries"]
     assert ["pending"] == [one.state for one in log(ctx)]
+
+
+def test_receivers_of_single_videos_are_forgotten_when_nothing_waits_for_them(ctx, receiver):
+    """A day after they were last rung for or left alone; endpoints stay as long as their owners
+    want, and whoever is owed something stays, too.
+    """
+    endpoint = listen(ctx, receiver)
+    with answering_server() as quiet, answering_server() as broken:
+        quiet.answer("POST /hook", Answer(b""))
+        broken.answer("POST /hook", Answer(b"", 500))
+        for server in (quiet, broken):
+            complete(ctx, submit(ctx, webhook_url=f"{server.url}/hook").id)
+        work(ctx)
+        sql(ctx, "update webhook_targets set blocked_until = null, rung_at = null")
+
+        assert 1 == housekeeping.tidy(ctx)["receivers"]
+        left = {row[0] for row in sql(ctx, "select target from webhook_targets")}
+
+        assert {endpoint.id, f"ann {broken.url}"} == left
+
+
+@pytest.mark.parametrize("column", ["blocked_until", "rung_at"])
+@pytest.mark.parametrize(("hours", "gone"), [(23, 0), (25, 1)])
+def test_receiver_is_remembered_for_a_day_when_it_was_dead(ctx, column, hours, gone):
+    """What it did is not forgotten with the last message, or each video would try it anew."""
+    sql(
+        ctx,
+        f"insert into webhook_targets (target, failures, {column}) values "
+        "('ann https://dead.example', 9, now() - make_interval(hours => :hours))",
+        hours=hours,
+    )
+
+    assert gone == housekeeping.tidy(ctx)["receivers"]
+
+
+@pytest.mark.parametrize(
+    ("act", "action"),
+    [
+        ("change", Action.ENDPOINT_CHANGED),
+        ("rotate", Action.ENDPOINT_ROTATED),
+        ("delete", Action.ENDPOINT_REMOVED),
+        ("ping", Action.WEBHOOKS_SENT),
+        ("replay", Action.WEBHOOKS_SENT),
+    ],
+)
+def test_act_is_noted_when_an_admin_touches_another_ones_endpoint(ctx, receiver, act, action):
+    """Whoever rotates a secret gets to see it; what users do to their own is no act."""
+    now = datetime.now(UTC)
+    admin = Caller("root", "admin")
+    acts = {
+        "change": lambda by, id: endpoints.change(ctx, by, id, {"description": "x"}),
+        "rotate": lambda by, id: endpoints.rotate(ctx, by, id, hours=1),
+        "delete": lambda by, id: endpoints.delete(ctx, by, id),
+        "ping": lambda by, id: delivery_log.ping(ctx, by, id),
+        "replay": lambda by, id: delivery_log.replay(
+            ctx, by, id, since=now - timedelta(hours=1), until=now
+        ),
+    }
+    own, foreign = listen(ctx, receiver), listen(ctx, receiver)
+
+    acts[act](caller(), own.id)
+    acts[act](admin, foreign.id)
+
+    (noted,) = audit.page(ctx)
+    assert (action, "root", foreign.id) == (noted.action, noted.user_id, noted.subject)
+    assert {"user_id": "ann"} == noted.data
+
+
+def test_act_is_noted_when_an_admin_sends_again(ctx, receiver):
+    """By the number of the delivery."""
+    listen(ctx, receiver)
+    complete(ctx, submit(ctx).id)
+    work(ctx)
+    (delivery,) = log(ctx)
+
+    delivery_log.resend(ctx, caller(), delivery.id)
+    delivery_log.resend(ctx, Caller("root", "admin"), delivery.id)
+
+    (noted,) = audit.page(ctx)
+    assert (Action.WEBHOOKS_SENT, str(delivery.id)) == (noted.action, noted.subject)

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import text
 
-from orchestrator import accounts, deliveries, endpoints, erasure, invariants, submissions
+from orchestrator import accounts, delivery_log, endpoints, erasure, invariants, submissions
 from orchestrator.accounts import Authenticator
 from orchestrator.context import Context
 from orchestrator.errors import InvalidRequest, Unauthenticated
@@ -26,7 +26,7 @@ def fill(ctx: Context) -> list[str]:
     ann = Caller("ann@example.com")
     accounts.create_key(ctx, ann.user_id, by=Caller("root", "admin"))
     endpoint = endpoints.create(ctx, ann, "https://93.184.216.34/hook.example")
-    deliveries.ping(ctx, ann, endpoint.id)
+    delivery_log.ping(ctx, ann, endpoint.id)
     request = make_request("a private wish", metadata={"note": "a private wish"})
     image = make_request("a private wish", input_reference=InputFile(make_image(size=(320, 240))))
     done = submissions.create(ctx, ann, request, key=IdempotencyKey("k", "POST /api/videos"))

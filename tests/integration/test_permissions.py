@@ -12,7 +12,7 @@ from flask import Flask
 from api import create_app, permissions
 from api.permissions import Permission, address
 from api.streams import feeds_of
-from orchestrator import accounts, deliveries, endpoints, submissions
+from orchestrator import accounts, delivery_log, endpoints, submissions
 from orchestrator.accounts import Authenticator
 from orchestrator.catalog import single_provider_catalog
 from orchestrator.context import Context
@@ -65,7 +65,7 @@ class Stage:
             "provider": lambda: "default",
             "character_id": lambda: "none",
             "endpoint_id": self._endpoint,
-            "delivery_id": lambda: str(deliveries.ping(ctx, Caller("ann"), self._endpoint()).id),
+            "delivery_id": lambda: str(delivery_log.ping(ctx, Caller("ann"), self._endpoint()).id),
         }
 
     def address(self, path: str) -> str:

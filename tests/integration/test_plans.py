@@ -23,6 +23,7 @@ from orchestrator.db import (
     streams,
     submissions,
     submitting,
+    targets,
     transitions,
     videos,
 )
@@ -155,8 +156,9 @@ QUERIES = {
     ),
     "videos.page, small user": lambda c: videos.page(c, "user8", Filters(), limit=21),
     "videos.pending": lambda c: videos.pending(c, limit=100),
-    "deliveries.ring_due": lambda c: deliveries.ring_due(c, again=3, **LATER),
+    "targets.ring_due": lambda c: targets.ring_due(c, again=3, **LATER),
     "deliveries.prune": lambda c: deliveries.prune(c, days=30, limit=200),
+    "targets.prune": lambda c: targets.prune(c, days=1, limit=200),
     "receipts.make_due": lambda c: receipts.make_due(c, *ACCOUNT, "up_9000"),
     "receipts.forget": lambda c: receipts.forget(c, days=7, limit=200),
     "streams.of_videos": lambda c: streams.of_videos(c, [(VIDEO, 1)], limit=100),

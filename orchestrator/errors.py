@@ -13,7 +13,7 @@ OrchestratorError
 ├── Unsupported               this provider cannot do this
 ├── DependencyDown            PostgreSQL, or what we cannot work without
 │   ├── DependencyBusy        it answers, but somebody else holds what this needs
-│   └── OutcomeUnknown        it went away while it was told to commit
+│   └── CommitUnknown         it went away while it was told to commit
 ├── ConfigurationError        the operator's settings make no sense
 ├── StorageError              the bytes could not be kept or read
 │   └── ContentMissing        there is nothing under that key
@@ -148,10 +148,10 @@ class DependencyBusy(DependencyDown):
     code = "dependency_busy"
 
 
-class OutcomeUnknown(DependencyDown):
+class CommitUnknown(DependencyDown):
     """Nobody knows whether this was done. To ask again with the same Idempotency-Key is safe."""
 
-    code = "outcome_unknown"
+    code = "commit_unknown"
 
 
 class ConfigurationError(OrchestratorError):

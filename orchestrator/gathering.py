@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
-from orchestrator.errors import DependencyDown, OutcomeUnknown
+from orchestrator.errors import CommitUnknown, DependencyDown
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,7 +43,7 @@ class Gathering:
                 one; it is called in the thread.
         Raises:
             DependencyDown: it was not begun in good time, and will not be.
-            OutcomeUnknown: it was begun, and takes too long.
+            CommitUnknown: it was begun, and takes too long.
             Exception: what `work` raised, to all whose items it had.
         """
         ticket = _Ticket(item, work)
@@ -53,7 +53,7 @@ class Gathering:
         if not ticket.done.acquire(timeout=self._patience):
             if ticket.take():
                 raise DependencyDown("Too much is going on here. Nothing was changed.")
-            raise OutcomeUnknown
+            raise CommitUnknown
         if ticket.error is not None:
             raise ticket.error
         result: Result = ticket.result

@@ -25,7 +25,7 @@ def accept(ctx: Context, wish: Wish) -> Outcome:
     """What becomes of this wish; when this returns, it is committed.
 
     Raises:
-        DependencyDown: the database does not answer; only OutcomeUnknown may have changed anything.
+        DependencyDown: the database does not answer; only CommitUnknown may have changed anything.
     """
     outcome = ctx.gathering.ask(wish, partial(_together, ctx))
     return accept_all(ctx, [wish])[0] if outcome is None else outcome

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from orchestrator.errors import DependencyBusy, DependencyDown, OutcomeUnknown
+from orchestrator.errors import CommitUnknown, DependencyBusy, DependencyDown
 
 # Every statement of the program is short: what runs longer than this is stuck, and a stuck one
 # would hold a worker's thread.
@@ -55,7 +55,7 @@ class Database:
         Raises:
             DependencyDown: PostgreSQL does not answer.
             DependencyBusy: a lock or a statement took too long.
-            OutcomeUnknown: the connection broke in the commit.
+            CommitUnknown: the connection broke in the commit.
         """
         with _explained(), self._engine.connect() as connection, connection.begin() as changes:
             if patience is not None:
@@ -65,7 +65,7 @@ class Database:
                 changes.commit()
             except DBAPIError as error:
                 if error.connection_invalidated:
-                    raise OutcomeUnknown from error
+                    raise CommitUnknown from error
                 raise
 
     @contextmanager

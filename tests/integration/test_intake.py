@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from orchestrator import intake
 from orchestrator.broker import Ring
 from orchestrator.db.engine import Database
-from orchestrator.errors import DependencyDown, OutcomeUnknown, QuotaExceeded
+from orchestrator.errors import CommitUnknown, DependencyDown, QuotaExceeded
 from orchestrator.wishes import IdempotencyKey, prepare
 from tests.core import caller, make_request, opened, quota, row, sql
 
@@ -167,7 +167,7 @@ def test_database_that_goes_away_in_the_commit_leaves_it_open(ctx):
     with killed_at(ctx, "commit"), accepting(ctx, *wishes) as futures:
         errors = [future.exception() for future in futures]
 
-    assert [OutcomeUnknown] * 3 == [type(error) for error in errors]
+    assert [CommitUnknown] * 3 == [type(error) for error in errors]
     assert intake.accept(ctx, wishes[0]).video is not None
     assert 1 == quota(ctx, "user0").videos_created
 

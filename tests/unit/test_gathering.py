@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from orchestrator.errors import DependencyDown, OutcomeUnknown
+from orchestrator.errors import CommitUnknown, DependencyDown
 from orchestrator.gathering import Gathering
 
 
@@ -116,7 +116,7 @@ def test_caller_who_gave_up_too_late_is_told_that_nobody_knows():
     """What has begun may still be done."""
     gathering, free = Gathering(patience=0.05), Event()
 
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(CommitUnknown):
         gathering.ask(1, lambda items: free.wait(10) and items)
     free.set()
 

@@ -38,6 +38,7 @@ def clear() -> Response:
     access=Access.ADMIN,
     query=operations.ListActs,
     answer=operations.ActPage,
+    gives=("Link",),
 )
 def audit_trail() -> Response:
     """Written in the same transaction as the act. `next_cursor` goes into `before`."""

@@ -184,7 +184,7 @@ def _bounds(param: str, model: type[BaseModel]) -> str:
     schema = _properties(model).get(param, {})
     for part in (schema, *schema.get("anyOf", ())):
         if {"minimum", "maximum"} <= part.keys():
-            return f"must be from {part['minimum']:g} to {part['maximum']:g}"
+            return f"must be from {part['minimum']:.15g} to {part['maximum']:.15g}"
         if {"minLength", "maxLength"} <= part.keys():
             return f"must have {part['minLength']} to {part['maxLength']} characters"
     return ""

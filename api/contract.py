@@ -33,9 +33,11 @@ class Contract:
     creates: takes an Idempotency-Key.
     form: takes multipart/form-data besides JSON.
     waits: takes `Prefer: wait=N`.
-    facade: speaks as the OpenAI API does, in its errors too.
     needs: the scope of a key, where the method alone does not say it: a POST that changes nothing,
         a GET that shows a secret.
+    makes: the argument of other routes that the `id` in its answer is for.
+    heeds, gives: further headers that it reads, and that its success has.
+    facade: speaks as the OpenAI API does, in its errors too.
     codes: further statuses that it may answer with.
     """
 
@@ -52,6 +54,9 @@ class Contract:
     codes: tuple[int, ...] = ()
     waits: bool = False
     needs: str = ""
+    makes: str = ""
+    heeds: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()
     facade: bool = False
     hidden: bool = False
 

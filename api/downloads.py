@@ -22,20 +22,34 @@ blueprint = Blueprint("downloads", __name__, url_prefix="/api/videos/<video_id>"
 
 _SIGNED_FOR = timedelta(minutes=15)
 MEDIA = ("video/mp4", "video/x-msvideo", "image/webp", "image/jpeg")
+HEEDS = ("Range", "If-Range", "If-None-Match")
 _CODES = (206, 302, 304, 409, 410, 416)
 
 log = structlog.get_logger(__name__)
 
 
 @blueprint.get("/download")
-@contract("Download a video", query=schemas.Download, media=MEDIA, codes=_CODES)
+@contract(
+    "Download a video",
+    query=schemas.Download,
+    media=MEDIA,
+    codes=_CODES,
+    heeds=HEEDS,
+    gives=("ETag",),
+)
 def download(video_id: str) -> Response:
     """Ranges and ETags are honoured; with S3 storage the answer is a redirect to a signed URL."""
     return fetched(video_id, query(schemas.Download).variant)
 
 
 @blueprint.get("/thumbnail")
-@contract("The picture of a video", media=("image/webp",), codes=_CODES)
+@contract(
+    "The picture of a video",
+    media=("image/webp",),
+    codes=_CODES,
+    heeds=HEEDS,
+    gives=("ETag",),
+)
 def thumbnail(video_id: str) -> Response:
     """Some providers make none; then the answer is 404."""
     return _answer(contents.find(context(), caller(), video_id, "thumbnail"), attachment=False)

@@ -35,6 +35,7 @@ def history(video_id: str) -> Response:
     tag="events",
     query=schemas.RecentEvents,
     answer=answers.EventPage,
+    gives=("Link",),
 )
 def recent() -> Response:
     """`next_cursor` goes into `before`."""

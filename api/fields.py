@@ -33,6 +33,11 @@ def _text(value: Any) -> Any:
     return str(value) if type(value) is int else value
 
 
+def _whole(value: Any) -> Any:
+    """500.0 is the same number in JSON as 500, and some languages write it so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
     """What PostgreSQL and JSON can both keep, and not too much of it."""
     if len(value) > METADATA_ENTRIES:
@@ -82,6 +87,9 @@ def split(value: Any) -> Any:
     return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
 
 
+UNSET: Any = None
+"""The default of a field that stays as it is when it is missing, and cannot be null."""
+WHOLE = BeforeValidator(_whole)
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\w./:@-]+$")]
 # Not strict: the value has gone through Python by then, where a strict time is no text any more.
 Moment = Annotated[

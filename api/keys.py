@@ -42,6 +42,7 @@ def page() -> Response:
     body=schemas.CreateKey,
     answer=answers.NewKey,
     status=201,
+    makes="key_id",
 )
 def create() -> Response:
     """`secret` is shown this once."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from api.answers import Answer, Video
-from api.fields import EventId, Moment, Name, ProviderVideoId, ShortText, UserId
+from api.fields import WHOLE, EventId, Moment, Name, ProviderVideoId, ShortText, UserId
 from api.schemas import Body, Query
 from orchestrator.audit import Action
 from orchestrator.db.videos import Filters
@@ -83,7 +83,7 @@ class RetryVideos(Body):
     model: Name | None = None
     created_after: Moment | None = None
     created_before: Moment | None = None
-    limit: Annotated[int, Field(ge=1, le=MAX_RETRIES)] = 100
+    limit: Annotated[int, Field(ge=1, le=MAX_RETRIES), WHOLE] = 100
 
     def filters(self) -> Filters:
         """The same for the use case."""

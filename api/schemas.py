@@ -22,6 +22,8 @@ from pydantic import (
 )
 
 from api.fields import (
+    UNSET,
+    WHOLE,
     EventId,
     Metadata,
     Moment,
@@ -91,7 +93,7 @@ class CreateVideo(Body):
     quality: Name | None = None
     input_reference: ImageReference | None = None
     metadata: Metadata | None = Field(None, description="Yours: kept and given back, never read.")
-    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    priority: Annotated[int, Field(ge=-100, le=100), WHOLE] = 0
     run_at: Annotated[Moment, AfterValidator(soon)] | None = Field(
         None, description="Not before this time."
     )
@@ -190,25 +192,23 @@ class RecentEvents(Scope):
 class QuotaLimits(Body):
     """What `PUT /api/users/{id}/quota` sets; fields that are missing stay as they are."""
 
-    videos_limit: Annotated[int, Field(ge=0, le=2_000_000_000)] | None = None
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    videos_limit: Annotated[int, Field(ge=0, le=2_000_000_000), WHOLE] = UNSET
     cost_limit: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = Field(
         None, description="US dollars a month; null: no limit."
     )
-    max_in_flight: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+    max_in_flight: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = Field(
         None, description="null: no limit."
     )
-    weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
+    weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = UNSET
 
     @model_validator(mode="after")
     def _some(self) -> QuotaLimits:
-        given = self.model_fields_set
-        if not given:
+        if not self.model_fields_set:
             raise ValueError(
                 "must set at least one of videos_limit, cost_limit, max_in_flight, weight"
             )
-        for name in ("videos_limit", "weight"):
-            if name in given and getattr(self, name) is None:
-                raise ValueError(f"must not set {name} to null")
         return self
 
     def limits(self) -> dict[str, Any]:
@@ -229,7 +229,7 @@ class CreateKey(Body):
     scopes: list[Literal["read", "write", "admin"]] | None = Field(
         None, description="What it is for; by default all that the role may.", min_length=1
     )
-    rate_limit: Annotated[int, Field(ge=1, le=MAX_RATE)] | None = Field(
+    rate_limit: Annotated[int, Field(ge=1, le=MAX_RATE), WHOLE] | None = Field(
         None, description="Requests a minute; by default RATE_LIMIT_RPM."
     )
 

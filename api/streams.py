@@ -34,6 +34,7 @@ blueprint = Blueprint("streams", __name__, url_prefix="/api")
     tag="events",
     query=schemas.StreamStart,
     media=(MEDIA_TYPE,),
+    heeds=("Last-Event-ID",),
     codes=(204, 429),
 )
 def of_video(video_id: str) -> Response:
@@ -50,6 +51,7 @@ def of_video(video_id: str) -> Response:
     tag="events",
     query=schemas.StreamStart,
     media=(MEDIA_TYPE,),
+    heeds=("Last-Event-ID",),
     codes=(429,),
 )
 def of_user() -> Response:

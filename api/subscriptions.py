@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from api.answers import Answer
-from api.fields import EventId, Moment, ShortText, WebhookUrl
+from api.fields import UNSET, EventId, Moment, ShortText, WebhookUrl
 from api.schemas import Body, Query
 from orchestrator.endpoints import DEFAULT_EVENTS, OVERLAP_HOURS
 from orchestrator.lifecycle import WEBHOOK_TYPES
@@ -43,18 +43,17 @@ class CreateEndpoint(Body):
 class ChangeEndpoint(Body):
     """What `PATCH /api/webhooks/endpoints/{id}` takes; fields that are missing stay as they are."""
 
-    url: WebhookUrl | None = None
-    events: Events | None = None
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    url: WebhookUrl = UNSET
+    events: Events = UNSET
     description: ShortText | None = None
-    disabled: bool | None = Field(None, description="true switches it off, false on again.")
+    disabled: bool = Field(UNSET, description="true switches it off, false on again.")
 
     @model_validator(mode="after")
     def _some(self) -> ChangeEndpoint:
         if not self.model_fields_set:
             raise ValueError("must set at least one of url, events, description, disabled")
-        for name in self.model_fields_set - {"description"}:
-            if getattr(self, name) is None:
-                raise ValueError(f"must not set {name} to null")
         return self
 
     def values(self) -> dict[str, Any]:

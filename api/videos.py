@@ -27,6 +27,8 @@ blueprint = Blueprint("videos", __name__, url_prefix="/api/videos")
     status=202,
     creates=True,
     waits=True,
+    makes="video_id",
+    gives=("Location",),
 )
 def create() -> Response:
     """Accepted means committed: it will be driven to its end, whatever happens to this server."""
@@ -35,7 +37,12 @@ def create() -> Response:
 
 
 @blueprint.get("")
-@contract("List your videos, newest first", query=schemas.ListVideos, answer=answers.VideoPage)
+@contract(
+    "List your videos, newest first",
+    query=schemas.ListVideos,
+    answer=answers.VideoPage,
+    gives=("Link",),
+)
 def page() -> Response:
     """Pages by cursor: what is added meanwhile neither repeats nor hides a video."""
     asked = query(schemas.ListVideos)
@@ -46,7 +53,14 @@ def page() -> Response:
 
 
 @blueprint.get("/<video_id>")
-@contract("Look at a video", answer=answers.Video, codes=(304,), waits=True)
+@contract(
+    "Look at a video",
+    answer=answers.Video,
+    codes=(304,),
+    waits=True,
+    heeds=("If-None-Match",),
+    gives=("ETag",),
+)
 def show(video_id: str) -> Response:
     """Answers from what is known here, and has the provider looked at soon if that is old."""
     body, applied = waited(videos.get(context(), caller(), video_id))
@@ -78,6 +92,8 @@ def cancel(video_id: str) -> Response:
     status=202,
     creates=True,
     waits=True,
+    makes="video_id",
+    gives=("Location",),
     codes=(409,),
 )
 def remix(video_id: str) -> Response:
@@ -96,6 +112,8 @@ def remix(video_id: str) -> Response:
     status=202,
     creates=True,
     waits=True,
+    makes="video_id",
+    gives=("Location",),
     codes=(409,),
 )
 def retry(video_id: str) -> Response:

@@ -36,6 +36,8 @@ def page() -> Response:
     body=models.CreateEndpoint,
     answer=models.NewWebhookEndpoint,
     status=201,
+    makes="endpoint_id",
+    gives=("Location",),
     codes=(409,),
 )
 def create() -> Response:
@@ -98,6 +100,7 @@ def rotate(endpoint_id: str) -> Response:
     tag="webhooks",
     answer=models.WebhookDelivery,
     status=202,
+    makes="delivery_id",
     codes=(409,),
 )
 def ping(endpoint_id: str) -> Response:
@@ -154,6 +157,7 @@ def rotate_secret() -> Response:
     tag="webhooks",
     query=models.ListDeliveries,
     answer=models.WebhookDeliveries,
+    gives=("Link",),
 )
 def log() -> Response:
     """Kept for 30 days. `next_cursor` goes into `before`."""

@@ -36,10 +36,14 @@ def client(app: Flask) -> ApiClient:
 
 
 def check(app: Flask, operation: Json, response: TestResponse) -> None:
-    """Raise unless status, type and body of a response are as announced."""
+    """Raise unless status, headers, type and body of a response are as announced."""
     announced = operation["responses"]
     status = str(response.status_code)
     assert status in announced, f"{status} is not announced: {response.text[:300]}"
+    headers = announced[status].get("headers", {}).items()
+    assert [] == [
+        name for name, one in headers if one.get("required", False) and name not in response.headers
+    ]
     content = announced[status].get("content")
     if content is None or response.request.method == "HEAD":
         return

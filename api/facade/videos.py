@@ -32,6 +32,7 @@ _NO_CHARACTERS = "Characters are not supported here."
     form=True,
     answer=objects.OpenAIVideo,
     creates=True,
+    makes="video_id",
 )
 def create() -> Response:
     """A retry of the openai SDK gets the video of its first request."""
@@ -66,6 +67,7 @@ def page() -> Response:
     form=True,
     answer=objects.OpenAIVideo,
     creates=True,
+    makes="video_id",
     codes=(409,),
 )
 def remix(video_id: str) -> Response:
@@ -83,6 +85,7 @@ def remix(video_id: str) -> Response:
     form=True,
     answer=objects.OpenAIVideo,
     creates=True,
+    makes="video_id",
     codes=(404, 409),
 )
 def edit() -> Response:
@@ -102,6 +105,7 @@ def edit() -> Response:
     form=True,
     answer=objects.OpenAIVideo,
     creates=True,
+    makes="video_id",
     codes=(404, 409),
 )
 def extend() -> Response:
@@ -136,7 +140,13 @@ def show_character(character_id: str) -> Response:
 
 
 @blueprint.get("/<video_id>")
-@contract("Look at a video", tag="openai", facade=True, answer=objects.OpenAIVideo)
+@contract(
+    "Look at a video",
+    tag="openai",
+    facade=True,
+    answer=objects.OpenAIVideo,
+    gives=(POLL_HEADER,),
+)
 def show(video_id: str) -> Response:
     """The header openai-poll-after-ms says when to look again."""
     body = videos.get(context(), caller(), video_id)
@@ -158,6 +168,8 @@ def delete(video_id: str) -> Response:
     facade=True,
     query=requests.OpenAIContent,
     media=downloads.MEDIA,
+    heeds=downloads.HEEDS,
+    gives=("ETag",),
     codes=(206, 302, 304, 410, 416),
 )
 def content(video_id: str) -> Response:

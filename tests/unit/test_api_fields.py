@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from api.fields import Metadata, Moment
+from api.fields import WHOLE, Metadata, Moment
 
 METADATA = TypeAdapter(Metadata)
 MOMENT = TypeAdapter(Moment)
+NUMBER: TypeAdapter[int] = TypeAdapter(Annotated[int, WHOLE])
 
 
 @pytest.mark.parametrize(
@@ -61,3 +62,15 @@ def test_moment_is_refused_when_it_could_mean_several_times(value: Any) -> None:
     """A date without time or zone, a bare number, a word."""
     with pytest.raises(ValidationError):
         MOMENT.validate_python(value)
+
+
+def test_number_is_whole_when_it_is_written_with_a_point() -> None:
+    """JSON has one kind of number, and some languages write all of them so."""
+    assert 500 == NUMBER.validate_json("500.0", strict=True)
+
+
+@pytest.mark.parametrize("text", ["500.5", "true", '"500"', "1e400", "null"])
+def test_number_is_refused_when_it_is_not_whole(text: str) -> None:
+    """Nothing is rounded or guessed."""
+    with pytest.raises(ValidationError):
+        NUMBER.validate_json(text, strict=True)

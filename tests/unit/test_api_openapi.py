@@ -53,6 +53,41 @@ def test_document_names_every_route_when_made(app: Flask) -> None:
     assert served == described
 
 
+def test_links_lead_to_what_was_made_when_followed(app: Flask) -> None:
+    """Each names an operation that takes one id, and nobody but its maker's equals may follow."""
+    described = document(app)
+    operations = {
+        operation["operationId"]: (path, operation)
+        for path, methods in described["paths"].items()
+        for operation in methods.values()
+    }
+
+    (made,) = operations["videos_create"][1]["responses"]["202"]["links"].keys() & {"videos_cancel"}
+    link = described["components"]["links"][made]
+    assert {"video_id": "$response.body#/id"} == link["parameters"]
+    assert "/api/videos/{video_id}/cancel" == operations[link["operationId"]][0]
+    assert {"keys_revoke"} == operations["keys_create"][1]["responses"]["201"]["links"].keys()
+    assert set() == described["components"]["links"].keys() - operations.keys()
+
+
+def test_fields_have_no_default_when_it_would_be_refused(app: Flask) -> None:
+    """A client that fills in defaults must not send null where null is an error."""
+    schemas = document(app)["components"]["schemas"]
+
+    assert "default" not in schemas["QuotaLimits"]["properties"]["weight"]
+    assert schemas["QuotaLimits"]["properties"]["cost_limit"]["default"] is None
+    assert 1 == schemas["ChangeEndpoint"]["minProperties"]
+
+
+def test_forms_have_the_rules_of_the_json_when_described(app: Flask) -> None:
+    """What is too long in one is too long in the other."""
+    content = document(app)["paths"]["/api/videos"]["post"]["requestBody"]["content"]
+
+    form = content["multipart/form-data"]["schema"]["properties"]
+    assert {"type": "string", "minLength": 1, "maxLength": 32000} == form["prompt"]
+    assert {"type": "string"} == form["priority"]
+
+
 def test_documents_are_separate_when_applications_are(app: Flask) -> None:
     """It is made once for each application."""
     first = app.test_client().get("/openapi.json")

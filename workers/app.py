@@ -19,7 +19,7 @@ from orchestrator.settings import load
 from workers import process, tasks
 
 settings = load()
-app = celery_app(settings.broker_url, publisher=False)
+app = celery_app(settings.broker_url)
 tasks.register(app)
 
 log = structlog.get_logger(__name__)

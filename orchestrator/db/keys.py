@@ -74,16 +74,26 @@ def _valid(connection: Connection, column: str, value: str) -> ApiKey | None:
     return None if row is None else ApiKey(*row)
 
 
-def used(connection: Connection, key_id: str) -> None:
-    """Note the use of a key: to the minute, so that a busy key costs one write a minute."""
-    connection.execute(
-        text(
-            "update api_keys set last_used_at = date_trunc('minute', now()) "
-            "where id = :id and (last_used_at is null or last_used_at < date_trunc('minute', "
-            "now()))"
-        ),
-        {"id": key_id},
-    )
+_STILL_VALID = text(
+    """
+    with valid as (select id, last_used_at from api_keys where id = any(:ids)
+      and revoked_at is null and (expires_at is null or expires_at > now())),
+    -- Whoever has just locked some of them notes the same.
+    unnoted as (select k.id from api_keys k join valid v on v.id = k.id
+      where v.last_used_at is null or v.last_used_at < date_trunc('minute', now())
+      for update of k skip locked),
+    noted as (update api_keys k set last_used_at = date_trunc('minute', now()) from unnoted u
+      where k.id = u.id)
+    select id from valid
+    """
+)
+
+
+def still_valid(connection: Connection, key_ids: Sequence[str]) -> set[str]:
+    """Those of these keys that count now. Notes their use: to the minute, so that a busy key costs
+    one write a minute.
+    """
+    return set(connection.scalars(_STILL_VALID, {"ids": list(key_ids)}))
 
 
 def page(connection: Connection, user_id: str | None) -> list[ApiKey]:

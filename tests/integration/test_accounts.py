@@ -9,7 +9,7 @@ from orchestrator import accounts
 from orchestrator.accounts import Authenticator
 from orchestrator.errors import InvalidRequest, NotFound, Unauthenticated
 from orchestrator.records import Caller
-from tests.core import opened, race, sql
+from tests.core import opened, race, sql, types_of
 
 
 @pytest.fixture
@@ -142,6 +142,55 @@ def test_remembered_token_costs_no_query(ctx):
     sql(ctx, "delete from api_keys")
 
     assert "ann" == here.caller(made.secret).user_id
+
+
+def test_keys_in_use_are_looked_at_together(ctx):
+    """Once a second one query, however many come; each finds what became of its own key."""
+    clock = Clock()
+    here = Authenticator(ctx, monotonic=clock)
+    made = [accounts.create_key(ctx, f"user{n}") for n in range(4)]
+    for one in made:
+        here.caller(one.secret)
+    accounts.revoke_key(ctx, made[1].key.id)
+    sql(ctx, "delete from api_keys where id = :id", id=made[2].key.id)
+
+    clock.now += 1.1
+    first = here.caller(made[0].secret)
+    sql(ctx, "delete from api_keys")
+
+    assert ("user0", "user3") == (first.user_id, here.caller(made[3].secret).user_id)
+    for gone in made[1:3]:
+        with pytest.raises(Unauthenticated):
+            here.caller(gone.secret)
+
+
+def test_key_that_is_not_used_is_forgotten(ctx):
+    """Only who comes is looked at again."""
+    clock = Clock()
+    here = Authenticator(ctx, monotonic=clock)
+    busy, idle = accounts.create_key(ctx, "ann"), accounts.create_key(ctx, "bob")
+    here.caller(idle.secret)
+
+    for _ in range(2):
+        here.caller(busy.secret)
+        clock.now += 1.1
+    here.caller(busy.secret)
+
+    assert ["ann"] == [known.caller.user_id for known in here._known.values()]
+
+
+def test_many_callers_are_told_at_once_that_a_key_is_revoked(ctx):
+    """Whoever waits for somebody else's look trusts that look."""
+    clock = Clock()
+    here = Authenticator(ctx, monotonic=clock)
+    made = accounts.create_key(ctx, "ann")
+    here.caller(made.secret)
+    accounts.revoke_key(ctx, made.key.id)
+    clock.now += 1.1
+
+    outcomes = race(*[lambda: here.caller(made.secret) for _ in range(8)])
+
+    assert {"Unauthenticated": 8} == types_of(outcomes)
 
 
 def test_unknown_token_is_not_remembered(ctx):

@@ -39,10 +39,10 @@ class Rig:
 
     @property
     def rings(self) -> list[tuple[str, Any]]:
-        """What was rung so far, as (task, first argument)."""
+        """What was rung so far, as (task, first argument); sweeps have none."""
         broker = self.ctx.broker
         assert isinstance(broker, RingRecorder)
-        return [(ring.task, ring.args[0]) for ring in broker.rings]
+        return [(ring.task, ring.args[0]) for ring in broker.rings if ring.args]
 
     def want(self, prompt: str = "a red kite", *, user: str = "ann", **fields: Any) -> Video:
         """Ask for a video."""

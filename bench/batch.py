@@ -29,16 +29,16 @@ def _contestants(stage: Stage, scale: Scale) -> Iterator[Sequence[Contestant]]:
     with stage.web(url, processes=scale.processes) as web:
         yield [
             rows,
-            Contestant(THOUSAND, partial(_run, stage, web, users, 1000, scale.seconds)),
-            Contestant(HUNDRED, partial(_run, stage, web, users, 100, scale.seconds)),
+            Contestant(THOUSAND, partial(_run, stage, web, users, 1000, scale)),
+            Contestant(HUNDRED, partial(_run, stage, web, users, 100, scale)),
         ]
 
 
-def _run(stage: Stage, web: Web, users: Sequence[User], size: int, seconds: float) -> Metrics:
+def _run(stage: Stage, web: Web, users: Sequence[User], size: int, scale: Scale) -> Metrics:
     stage.settle()
     requests = [_request(user, size) for user in users]
     seen = stage.generator.run(
-        web.port, requests, connections=CONNECTIONS, seconds=seconds, warmup=1.0
+        web.port, requests, connections=CONNECTIONS, seconds=scale.seconds, warmup=scale.warmup
     )
     return {**seen.metrics(), "per_second": seen.per_second * size}
 

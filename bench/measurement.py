@@ -22,13 +22,20 @@ class Skipped(Exception):
 @dataclass(frozen=True, slots=True)
 class Scale:
     """How much to measure. `seconds`: of one contestant in one round. `full`: at the size that the
-    goals are meant for, rather than at one that takes a minute.
+    goals are meant for, rather than at one that takes a minute. `limit`: of answers, after which a
+    round over HTTP ends early (0: none), for a trial.
     """
 
     rounds: int
     seconds: float
     full: bool
     processes: int
+    limit: int = 0
+
+    @property
+    def warmup(self) -> float:
+        """Seconds before each round that do not count."""
+        return 0.0 if self.limit else min(1.0, self.seconds)
 
 
 @dataclass(frozen=True, slots=True)

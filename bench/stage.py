@@ -26,7 +26,7 @@ from orchestrator.local.valkey import EmbeddedValkey
 
 ROOT = Path(__file__).parents[1]
 SCRATCH = ROOT / ".bench"
-"""On the disk that holds the checkout: /tmp is memory on many machines, whose fsync costs nothing."""
+"""On the disk of the checkout: /tmp is memory on many machines, and its fsync costs nothing."""
 NOWHERE = "http://127.0.0.1:1/v1"
 _SEED = """
 insert into videos (id, user_id, model, status, prompt, size, seconds, provider, account,

@@ -22,7 +22,6 @@ HOT = "orchestrator, one user, 64 connections"
 BACKLOG = "orchestrator, into a backlog"
 NAIVE = "Flask + ORM + delay()"
 _RATE = "per_second"
-_WARMUP = 1.0
 
 
 def request(user: User) -> Request:
@@ -50,7 +49,7 @@ def _contestants(stage: Stage, scale: Scale) -> Iterator[Sequence[Contestant]]:
         stage.web(ours_url, processes=scale.processes) as web,
         stage.web(naive_url, processes=scale.processes, module="bench.naive") as simple,
     ):
-        run = partial(_run, stage, ours_url, web, scale.seconds)
+        run = partial(_run, stage, scale, ours_url, web)
         yield [
             *limits.contestants(stage, scale.seconds),
             Contestant(OURS, partial(run, ours, CONNECTIONS)),
@@ -59,18 +58,16 @@ def _contestants(stage: Stage, scale: Scale) -> Iterator[Sequence[Contestant]]:
             Contestant(BACKLOG, partial(run, ours, CONNECTIONS, swept=False)),
             Contestant(
                 NAIVE,
-                partial(
-                    _run, stage, naive_url, simple, scale.seconds, naive, CONNECTIONS, swept=False
-                ),
+                partial(_run, stage, scale, naive_url, simple, naive, CONNECTIONS, swept=False),
             ),
         ]
 
 
 def _run(
     stage: Stage,
+    scale: Scale,
     database_url: str,
     web: Web,
-    seconds: float,
     users: Sequence[User],
     connections: int,
     *,
@@ -83,11 +80,12 @@ def _run(
             web.port,
             [request(user) for user in users],
             connections=connections,
-            seconds=seconds,
-            warmup=_WARMUP,
+            seconds=scale.seconds,
+            warmup=scale.warmup,
+            limit=scale.limit,
         )
         cpu = web.child.cpu_seconds() - cpu
-    share = seconds / (seconds + _WARMUP)
+    share = scale.seconds / (scale.seconds + scale.warmup)
     return {**seen.metrics(), "cpu_ms": cpu * share * 1e3 / max(seen.answers, 1)}
 
 

@@ -48,11 +48,11 @@ class Load:
         self.bytes = 0
         self.broken = 0
 
-    def take(self, number: int) -> bytes | None:
-        """The bytes of this request; None: there were enough."""
+    def take(self) -> bytes | None:
+        """The next request; None: there were enough."""
         if self.limit and self.issued >= self.limit:
             return None
-        self.issued += 1
+        number, self.issued = self.issued, self.issued + 1
         digits = b"%016x" % (next(self.serial) & (1 << 64) - 1)
         return self.requests[number % len(self.requests)].replace(MARK, digits, 1)
 
@@ -72,11 +72,10 @@ class Load:
         return json.dumps({**counted, "seconds": seconds, **shown, "statuses": statuses})
 
 
-async def keep_busy(load: Load, port: int, number: int, stride: int) -> None:
+async def keep_busy(load: Load, port: int) -> None:
     """One connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    while (request := load.take(number)) is not None:
-        number += stride
+    while (request := load.take()) is not None:
         began = time.perf_counter()
         try:
             writer.write(request)
@@ -99,8 +98,7 @@ async def main(
 ) -> str:
     """Run; the arguments are those of load.c."""
     load = Load(read_requests(file), int(limit))
-    stride = int(connections)
-    tasks = [asyncio.create_task(keep_busy(load, int(port), n, stride)) for n in range(stride)]
+    tasks = [asyncio.create_task(keep_busy(load, int(port))) for _ in range(int(connections))]
     if float(warmup) > 0:
         await asyncio.sleep(float(warmup))
         load.reset()

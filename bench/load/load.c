@@ -2,9 +2,9 @@
  *
  *   load PORT CONNECTIONS WARMUP SECONDS LIMIT FILE
  *
- * FILE holds requests one after another, each as "<bytes>\n<request>". Connection i sends request i, then
- * i + CONNECTIONS, and so on, around. The first "{serial--------}" in a request becomes 16 hex digits that are never
- * the same twice. Ends after SECONDS, not counting WARMUP, or after LIMIT answers (0: no limit).
+ * FILE holds requests one after another, each as "<bytes>\n<request>". They are sent in turn, around, by whichever
+ * connection is free. The first "{serial--------}" in a request becomes 16 hex digits that are never the same twice.
+ * Ends after SECONDS, not counting WARMUP, or after LIMIT answers (0: no limit).
  *
  * One thread and no allocation per request, because it shares the machine with what it measures.
  */
@@ -30,7 +30,7 @@
 
 struct request { char *bytes; long length, mark; };
 struct connection {
-  int fd, head, next;      /* bytes of the head read so far; the request to send next */
+  int fd, head;            /* bytes of the head read so far */
   long length, sent, body; /* of the request; of the answer's body what is still to come, -1: in the head */
   int status, close;
   double began;
@@ -105,10 +105,9 @@ static void go_on_sending(struct connection *c) {
   }
 }
 
-static void send_next(struct connection *c, int stride) {
+static void send_next(struct connection *c) {
   if (limit && issued >= limit) return;
-  struct request *r = &requests[c->next % count];
-  c->next = (c->next + stride) % count;
+  struct request *r = &requests[issued++ % count];
   memcpy(c->out, r->bytes, r->length);
   if (r->mark >= 0) {
     char digits[17];
@@ -118,23 +117,22 @@ static void send_next(struct connection *c, int stride) {
   c->length = r->length;
   c->sent = c->head = c->close = 0;
   c->body = -1;
-  issued++;
   c->began = now();
   go_on_sending(c);
 }
 
-static void reopen(struct connection *c, int stride) {
+static void reopen(struct connection *c) {
   close(c->fd);
   open_connection(c);
-  send_next(c, stride);
+  send_next(c);
 }
 
-static void finish(struct connection *c, int stride) {
+static void finish(struct connection *c) {
   answered++;
   statuses[c->status]++;
   if (sampled < SAMPLES) samples[sampled++] = now() - c->began;
-  if (c->close) reopen(c, stride);
-  else send_next(c, stride);
+  if (c->close) reopen(c);
+  else send_next(c);
 }
 
 /* Reads the head that now lies in c->in, up to `end`. */
@@ -149,14 +147,14 @@ static void read_head(struct connection *c, char *end) {
   c->body = (length ? atol(length + 16) : 0) - (c->head - head);
 }
 
-static void receive(struct connection *c, int stride) {
+static void receive(struct connection *c) {
   static char waste[262144];
   for (;;) {
     long n = c->body < 0 ? read(c->fd, c->in + c->head, HEAD - c->head) : read(c->fd, waste, sizeof waste);
     if (n < 0 && errno == EAGAIN) return;
     if (n <= 0) {
       broken++;
-      reopen(c, stride);
+      reopen(c);
       return;
     }
     received += n;
@@ -168,7 +166,7 @@ static void receive(struct connection *c, int stride) {
       else if (c->head == HEAD) fail("the head of an answer is too long");
     } else c->body -= n;
     if (c->body == 0) {
-      finish(c, stride);
+      finish(c);
       return;
     }
   }
@@ -188,22 +186,21 @@ static void report(double seconds) {
 
 int main(int argc, char **argv) {
   if (argc != 7) fail("PORT CONNECTIONS WARMUP SECONDS LIMIT FILE");
-  int stride = atoi(argv[2]);
+  int number = atoi(argv[2]);
   double warmup = atof(argv[3]), seconds = atof(argv[4]), last = now();
   port = atoi(argv[1]);
   limit = atol(argv[5]);
   long longest = read_requests(argv[6]);
   serial = ((uint64_t)time(NULL) << 32) ^ ((uint64_t)getpid() << 40);
   samples = malloc(SAMPLES * sizeof *samples);
-  connections = calloc(stride, sizeof *connections);
+  connections = calloc(number, sizeof *connections);
   epoll = epoll_create1(0);
   double start = now() + warmup;
   int warm = warmup <= 0;
-  for (int i = 0; i < stride; i++) {
-    connections[i].next = i;
+  for (int i = 0; i < number; i++) {
     connections[i].out = malloc(longest);
     open_connection(&connections[i]);
-    send_next(&connections[i], stride);
+    send_next(&connections[i]);
   }
   struct epoll_event events[256];
   while (now() < start + seconds && !(limit && answered + broken >= limit)) {
@@ -212,7 +209,7 @@ int main(int argc, char **argv) {
     else if (now() - last > PATIENCE) fail("no answer for a minute");
     for (int i = 0; i < n; i++) {
       if (events[i].events & EPOLLOUT) go_on_sending(events[i].data.ptr);
-      if (events[i].events & ~EPOLLOUT) receive(events[i].data.ptr, stride);
+      if (events[i].events & ~EPOLLOUT) receive(events[i].data.ptr);
     }
     if (!warm && now() >= start) {
       warm = 1;

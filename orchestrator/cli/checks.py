@@ -38,14 +38,17 @@ class Check:
     advice: str = ""
 
 
-def promises(env: Mapping[str, str]) -> Iterator[Check]:
-    """Whether all that was promised holds: every broken rule is a failure of ours."""
+def promises(env: Mapping[str, str], *, read: bool = False) -> Iterator[Check]:
+    """Whether all that was promised holds: every broken rule is a failure of ours.
+
+    read: read every stored video, too.
+    """
     try:
         ctx = build(load(env), application="orchestrator doctor")
     except OrchestratorError:
         return
     try:
-        broken = invariants.check(ctx)
+        broken = invariants.check(ctx, read=read)
     except OrchestratorError as error:
         yield Check("promises", State.FAIL, error.message, "Mend what fails above first.")
         return

@@ -79,7 +79,7 @@ def prune_events(connection: Connection, *, days: float, after: str, limit: int)
               select id, video_id, created_at from video_events
               where created_at < now() - make_interval(secs => :age)
                 and created_at > cast(coalesce(nullif(:after, ''), '-infinity') as timestamptz)
-              order by created_at limit :limit),
+              order by created_at, id limit :limit),
             d as (
               delete from video_events where id = any(array(select e.id from e
                 join videos v on v.id = e.video_id where v.finished_at is not null))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -31,13 +32,27 @@ OF_VIDEOS: Mapping[str, str] = {
         from videos v left join video_events e on e.video_id = v.id and e.seq is not null
           and e.video_id > :after and e.video_id <= :upto
         where {_HERE}
-        group by v.id having (count(e.seq) = 0 and v.finished_at is null)
-          -- The oldest may have been pruned after their retention.
-          or v.seq <> max(e.seq) or count(e.seq) <> max(e.seq) - min(e.seq) + 1""",
+        group by v.id having count(e.seq) <> max(e.seq) - min(e.seq) + 1 or v.seq <> max(e.seq)
+          -- The oldest may have been pruned, but only of what is over.
+          or (v.finished_at is null and min(e.seq) is distinct from 1)""",
+    "a video ends once": f"""
+        select v.id, format('%s, with %s', v.status, string_agg(e.event_type, ', ' order by e.seq))
+        from videos v join video_events e on e.video_id = v.id
+          and e.video_id > :after and e.video_id <= :upto
+          and e.event_type in ('completed', 'failed', 'cancelled')
+        where {_HERE}
+        group by v.id having count(*) > 1
+          or v.status not in ('deleted', min(e.event_type))""",
     "an ended video is settled, or its attempt is watched": f"""
         select v.id, format('%s and still reserved', v.status) from videos v
         where {_HERE} and v.finished_at is not null and v.quota_state = 'reserved'
           and not exists ({_OPEN})""",
+    "a video is settled as it ended": f"""
+        select v.id, format('%s and %s', v.status, v.quota_state) from videos v
+        where {_HERE} and case v.status when 'completed' then v.quota_state <> 'kept'
+          when 'failed' then v.quota_state <> 'released'
+          when 'queued' then v.quota_state <> 'reserved'
+          when 'in_progress' then v.quota_state <> 'reserved' else false end""",
     "completed videos are charged once": f"""
         select v.id, format('cost_actual %s, attempts %s', v.cost_actual, coalesce(sum(a.cost), 0))
         from {_ATTEMPTS} where {_HERE}
@@ -82,13 +97,19 @@ OF_USERS: Mapping[str, str] = {
         where q.user_id > :after and q.user_id <= :upto
           and (q.videos_created <> r.videos or q.cost_used <> r.cost)""",
 }
+# Whoever works next takes over what has run out, so a lease that nobody has taken for so long says
+# that nobody works, or that it was forgotten.
 OF_LEASES: Mapping[str, str] = {
     "no lease outlives its holder": """
         select id, format('lease ran out at %s', lease_until) from videos
-        where lease_token is not null and lease_until < now() - interval '5 minutes'
+        where lease_token is not null and lease_until < now() - interval '1 hour'
         union all
         select video_id, format('lease of attempt %s ran out at %s', n, lease_until) from attempts
-        where lease_token is not null and lease_until < now() - interval '5 minutes'""",
+        where lease_token is not null and lease_until < now() - interval '1 hour'
+        union all
+        select coalesce(video_id, message_id), format('lease of delivery %s ran out at %s', id,
+          lease_until) from deliveries
+        where lease_token is not null and lease_until < now() - interval '1 hour'""",
 }
 _VIDEOS = "select max(id) from (select id from videos where id > :after order by id limit :size) p"
 _USERS = (
@@ -131,7 +152,8 @@ OPEN = """
 select (select count(*) from videos where step is not null) as videos,
        (select count(*) from attempts where ended_at is null) as attempts,
        (select count(*) from videos where lease_token is not null)
-         + (select count(*) from attempts where lease_token is not null) as leases,
+         + (select count(*) from attempts where lease_token is not null)
+         + (select count(*) from deliveries where lease_token is not null) as leases,
        (select count(*) from deliveries where state = 'pending') as deliveries
 """
 
@@ -141,13 +163,37 @@ def still_open(connection: Connection) -> dict[str, int]:
     return dict(connection.execute(text(OPEN)).one()._mapping)
 
 
-def contents(connection: Connection, *, after: str, limit: int) -> list[tuple[str, str, int]]:
-    """Completed videos whose bytes should be there, as (id, key, bytes), by id, behind `after`."""
+class Content(NamedTuple):
+    """The bytes that a completed video should have: where, how many, and their hash (hex)."""
+
+    video_id: str
+    key: str
+    size: int
+    sha256: str
+
+
+_OWED = "status = 'completed' and purged_at is null and (expires_at is null or expires_at > now())"
+
+
+def contents(connection: Connection, *, after: str, limit: int) -> list[Content]:
+    """Completed videos whose bytes should be there, by id, behind `after`. What has expired may be
+    on its way out.
+    """
     rows = connection.execute(
         text(
-            "select id, content_key, content_bytes from videos where status = 'completed' "
-            "and purged_at is null and id > :after order by id limit :limit"
+            f"select id, content_key, content_bytes, content_sha256 from videos where {_OWED} "
+            "and id > :after order by id limit :limit"
         ),
         {"after": after, "limit": limit},
     )
-    return [(row[0], row[1], row[2]) for row in rows]
+    return [Content(*row) for row in rows]
+
+
+def owed(connection: Connection, video_id: str) -> bool:
+    """Whether this video should have its bytes now."""
+    return bool(
+        connection.scalar(
+            text(f"select exists (select 1 from videos where {_OWED} and id = :id)"),
+            {"id": video_id},
+        )
+    )

@@ -27,7 +27,7 @@ class Verdict:
 
     def violations(self) -> list[Violation]:
         """Broken promises, with everything settled and every stored byte read."""
-        return invariants.check(self._ctx, settled=True)
+        return invariants.check(self._ctx, settled=True, read=True)
 
     def settled(self) -> bool:
         """Whether nothing is under way any longer."""

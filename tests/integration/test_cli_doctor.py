@@ -282,7 +282,7 @@ def test_decision_is_asked_for_when_videos_are_held(env: dict[str, str]) -> None
 
 def test_promises_are_checked_when_asked_for(env: dict[str, str], database_url: str) -> None:
     """A row that breaks a rule is named; without any there is one line that says so."""
-    sound = list(promises(env))
+    sound = list(promises(env, read=True))
     insert_video(database_url, status="'queued'", due_at="null")
 
     broken = list(promises(env))

@@ -117,7 +117,8 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.cut is not None:
             self.close_connection = True
 
-    do_GET = do_POST = do_PUT = do_DELETE = _respond  # noqa: N815 - the names that http.server wants
+    # The names that http.server wants.
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _respond  # noqa: N815
 
     def log_message(self, format: str, *arguments: Any) -> None:
         pass

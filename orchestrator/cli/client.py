@@ -1,7 +1,7 @@
 """The server as commands see it: JSON in, JSON out, and errors that end a command as they should.
 
 Every request may be repeated when no answer came: reads change nothing, changes are idempotent by
-themselves, and what creates carries an Idempotency-Key.
+themselves, and what creates carries an Idempotency-Key, or is asked for only once.
 """
 
 from __future__ import annotations
@@ -87,9 +87,18 @@ class Server:
         """
         return self._json("GET", _target(path, query))
 
-    def post(self, path: str, body: Body | None = None, *, key: str | None = None) -> Json:
-        """Change something, or create it: that needs an Idempotency-Key. Raises as `get`."""
-        return self._json("POST", path, body, {} if key is None else {"Idempotency-Key": key})
+    def post(
+        self, path: str, body: Body | None = None, *, key: str | None = None, once: bool = False
+    ) -> Json:
+        """Change something, or create it: that needs an Idempotency-Key, or must happen only
+        `once`: not again when no answer came. Raises as `get`.
+        """
+        extra = {} if key is None else {"Idempotency-Key": key}
+        return self._json("POST", path, body, extra, tries=1 if once else TRIES)
+
+    def patch(self, path: str, body: Body) -> Json:
+        """Change a part of something. Raises as `get`."""
+        return self._json("PATCH", path, body)
 
     def put(self, path: str, body: Body) -> Json:
         """Set something. Raises as `get`."""
@@ -128,8 +137,10 @@ class Server:
         target: str,
         body: Body | None = None,
         extra: Mapping[str, str] | None = None,
+        *,
+        tries: int = TRIES,
     ) -> Json:
-        data = self._send(method, target, body, extra or {}, self._connection.read)
+        data = self._send(method, target, body, extra or {}, self._connection.read, tries=tries)
         if not data:
             return {}
         value = _object(data)
@@ -146,13 +157,15 @@ class Server:
         body: Body | None,
         extra: Mapping[str, str],
         take: Callable[[HTTPResponse], T],
+        *,
+        tries: int = TRIES,
     ) -> T:
         """What `take` makes of an answer below 400; tries again what may pass by itself."""
         headers = {**self._headers, **extra}
         if body is not None:
             headers["Content-Type"] = body.content_type
         pause = FIRST_PAUSE
-        for left in reversed(range(TRIES)):
+        for left in reversed(range(tries)):
             wait = pause * (0.5 + self.clock.dice())
             try:
                 response = self._connection.send(

@@ -51,6 +51,7 @@ SECTIONS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("archive", "changes", "Put videos out of the way, or back."),
             Entry("delete", "changes", "Delete videos."),
             Entry("quota", "quotas", "Show a quota, or change it as an admin."),
+            Entry("webhooks", "webhooks", "Have your own addresses told of what happens."),
         ),
     ),
     (

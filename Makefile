@@ -52,7 +52,7 @@ e2e: $(DEV) ## Run the tests that start real processes
 chaos: $(DEV) ## Kill and disturb a whole installation; SEEDS=1,2,3 for more runs
 	@$(PY) -m pytest -q tests/chaos $(if $(SEEDS),--chaos-seeds $(SEEDS))
 
-bench: $(RUN) ## Measure this machine in minutes; FULL=1 with all sizes and the peers, ONLY="submit reads", KEEP=1 into bench/results
+bench: $(RUN) ## Measure speed; FULL=1 full size and peers, ONLY="submit reads", KEEP=1 for bench/results
 	@$(PY) -m bench $(ONLY) $(if $(filter 1,$(FULL)),--full) $(if $(filter 1,$(KEEP)),--out bench/results)
 
 lock: $(RUN) ## Renew both lock files after a change of pyproject.toml; UPGRADE=1 for newest

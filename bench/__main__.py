@@ -27,7 +27,8 @@ NAMES = ("limits", *SHORT)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run; the exit code says whether everything could be measured, not whether goals were met."""
     options = _options(argv)
-    scale = Scale(options.rounds, options.seconds, options.full, options.processes)
+    seconds = options.seconds or (5.0 if options.full else 3.0)
+    scale = Scale(options.rounds, seconds, options.full, options.processes)
     failed = False
     for name in options.measurements or SHORT:
         try:
@@ -102,7 +103,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         "measurements", nargs="*", metavar="MEASUREMENT", help=f"some of {', '.join(NAMES)}"
     )
     parser.add_argument("--rounds", type=int, default=3, help="of each contestant [3]")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of one in a round [5]")
+    parser.add_argument("--seconds", type=float, help="of one in a round [3; 5 in full]")
     parser.add_argument("--full", action="store_true", help="full sizes, and the peers")
     parser.add_argument(
         "--processes", type=int, default=min(os.cpu_count() or 1, 4), help="of web [the cores, 4]"

@@ -19,7 +19,6 @@ from bench.stage import Stage
 BURST = "orchestrator, burst, 1 worker process"
 BURST_TWO = "orchestrator, burst, 2 worker processes"
 STEADY = "orchestrator, {:,} in flight"
-_DURATIONS = (20.0, 40.0)
 _WITHOUT_STORE = "dispatch,create,remix,poll,deliver"
 _STEP_SECONDS = 0.25
 
@@ -27,11 +26,12 @@ _STEP_SECONDS = 0.25
 @contextmanager
 def _contestants(stage: Stage, scale: Scale) -> Iterator[Sequence[Contestant]]:
     burst = 5000 if scale.full else 500
-    in_flight, names = (10_000, _FULL) if scale.full else (500, _SHORT)
+    durations = (20.0, 40.0) if scale.full else (10.0, 20.0)
+    in_flight, name = (10_000, _FULL) if scale.full else (500, _SHORT)
     yield [
         Contestant(BURST, partial(_burst, stage, scale, burst, 1)),
         Contestant(BURST_TWO, partial(_burst, stage, scale, burst, 2)),
-        Contestant(names, partial(_steady, stage, scale, in_flight)),
+        Contestant(name, partial(_steady, stage, scale, in_flight, durations)),
     ]
 
 
@@ -61,15 +61,15 @@ def _burst(stage: Stage, scale: Scale, number: int, workers: int) -> Metrics:
         }
 
 
-def _steady(stage: Stage, scale: Scale, in_flight: int) -> Metrics:
+def _steady(stage: Stage, scale: Scale, in_flight: int, durations: tuple[float, float]) -> Metrics:
     """As many arrive as end, for twice the time that the longest takes.
 
     One worker does all but the downloads and another one those, so that each can be told apart.
     """
-    rate = in_flight / (sum(_DURATIONS) / 2)
-    number = round(rate * 2 * _DURATIONS[1])
+    rate = in_flight / (sum(durations) / 2)
+    number = round(rate * 2 * durations[1])
     queues = [_WITHOUT_STORE, "store"]
-    with running(stage, scale, queues=queues, durations=_DURATIONS) as stack:
+    with running(stage, scale, queues=queues, durations=durations) as stack:
         before = [worker.cpu_seconds() for worker in stack.workers]
         watch = _Watch(stack)
         with watch:

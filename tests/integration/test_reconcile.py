@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import dispatch, endings, outcomes, unknowns
+from orchestrator import dispatch, endings, holds, outcomes, unknowns
 from orchestrator.errors import (
     ProviderAmbiguous,
     ProviderBusy,
@@ -19,7 +19,7 @@ from orchestrator.errors import (
     ProviderTransient,
     Unsupported,
 )
-from orchestrator.providers import Walk
+from orchestrator.providers import CreateRequest, ProviderVideo, Walk
 from orchestrator.records import Caller, Video
 from orchestrator.steps import submit
 from tests.rig import GRACE, Rig, make_catalog
@@ -570,3 +570,89 @@ def test_two_spellings_of_an_id_are_one_video(make_rig: MakeRig) -> None:
     rig.clean_look()
 
     assert ("up_1", ["unknown"]) == (rig.upstream_id(known), rig.states(video))
+
+
+def test_cancelled_attempt_takes_no_video_that_an_equal_one_may_be_told(
+    make_rig: MakeRig,
+) -> None:
+    """Where a key brings the same id each time, whoever finds it taken could never be settled: the
+    list is for what nobody waits for, and only when no equal one is open.
+    """
+    rig = make_rig(catalog=make_catalog(on_unknown="resend"))
+    cancelled = lost(rig)
+    endings.cancel(rig.ctx, ANN, cancelled.id)
+
+    def answer(request: CreateRequest) -> ProviderVideo:
+        found = rig.upstream.accept(request)
+        rig.clean_look()
+        return found
+
+    rig.upstream.script("create", answer)
+
+    wanted = rig.submitted()
+    rig.pass_time(GRACE + 60)
+    rig.reconcile()
+
+    assert ("in_progress", "up_2") == (wanted.status, rig.upstream_id(wanted))
+    assert "up_1" == rig.upstream_id(cancelled)
+
+
+# Lists that show less than their profile says.
+
+
+def vaguely(rig: Rig) -> Walk:
+    """The list, without prompts."""
+    listed = rig.upstream.listing()
+    videos = tuple(replace(found, prompt=None) for found in listed.videos)
+    return replace(listed, videos=videos)
+
+
+def test_nobody_gets_anothers_video_when_the_list_shows_too_little(rig: Rig) -> None:
+    """Two prompts, one video, and no way to tell whose: both wait for an operator."""
+    red = lost(rig, "a red kite")
+    rig.upstream.script("create", ProviderAmbiguous())
+    blue = rig.submitted("a blue kite")
+    rig.upstream.script("walk", lambda: vaguely(rig), lambda: vaguely(rig))
+
+    rig.clean_look()
+    rig.clean_look()
+
+    reasons = [rig.video(video).hold_reason for video in (red, blue)]
+    assert ["ambiguous", "ambiguous"] == reasons
+    assert [["unknown"], ["unknown"]] == [rig.states(red), rig.states(blue)]
+
+
+def test_ambiguity_ends_when_an_operator_has_decided_about_one(rig: Rig) -> None:
+    """What is left fits one only: it is adopted by itself, and held no longer."""
+    red = lost(rig, "a red kite")
+    rig.upstream.script("create", ProviderAmbiguous())
+    blue = rig.submitted("a blue kite")
+    rig.upstream.script("walk", *[lambda: vaguely(rig)] * 3)
+    rig.clean_look()
+    rig.clean_look()
+
+    holds.resolve(rig.ctx, blue.id, "retry")
+    rig.clean_look()
+
+    after = rig.video(red)
+    assert ("in_progress", None, "up_1") == (
+        after.status,
+        after.hold_reason,
+        rig.upstream_id(red),
+    )
+
+
+def test_held_video_is_released_when_the_list_shows_that_it_was_not_taken(rig: Rig) -> None:
+    """The list has become clear, and it is not there: submitted again, without an operator."""
+    lost(rig, "a red kite")
+    rig.upstream.script("create", ProviderAmbiguous())
+    blue = rig.submitted("a blue kite")
+    rig.upstream.script("walk", lambda: vaguely(rig), lambda: vaguely(rig))
+    rig.clean_look()
+    rig.clean_look()
+
+    rig.clean_look()
+
+    after = rig.video(blue)
+    assert ("queued", None, ["abandoned"]) == (after.status, after.hold_reason, rig.states(blue))
+    assert ["held", "released"] == rig.events(blue)[-2:]

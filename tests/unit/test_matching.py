@@ -170,3 +170,72 @@ def test_match_takes_undated_videos_last() -> None:
 def test_match_gives_each_video_once() -> None:
     """One video serves one attempt."""
     assert {"a": "only"} == pairs([make_open("a"), make_open("b", 1)], [make_found("only", 2)])
+
+
+def make_sure(
+    waiting: list[Open], listed: list[ProviderVideo], **echoes: Any
+) -> tuple[dict[str, str], set[str]]:
+    """What was matched, and who may or may not be in the list, by names."""
+    matched = match(make_provider(**echoes), waiting, listed)
+    found = {video.id: found.id for (video, _), found in matched.pairs}
+    return found, {video_id for video_id, _ in matched.unsure}
+
+
+def test_match_is_unsure_when_list_hides_what_it_should_show() -> None:
+    """The profile says that prompts are echoed; this server drops them: nobody gets what may be
+    another one's.
+    """
+    waiting = [make_open("red", prompt="a red kite"), make_open("blue", 1, prompt="a blue kite")]
+
+    found, unsure = make_sure(waiting, [make_found("one", 2, prompt=None)])
+
+    assert ({}, {"red", "blue"}) == (found, unsure)
+
+
+def test_match_is_sure_when_all_whom_it_fits_asked_for_the_same() -> None:
+    """However little is shown: equal requests are interchangeable."""
+    waiting = [make_open("first"), make_open("second", 1)]
+
+    found, unsure = make_sure(waiting, [make_found("one", 2, prompt=None, model=None)])
+
+    assert ({"first": "one"}, set()) == (found, unsure)
+
+
+def test_match_is_unsure_when_one_of_two_has_an_image() -> None:
+    """No list shows an image; where a lane did not keep them apart, nobody is given anything."""
+    waiting = [make_open("plain"), make_open("image", 1, input_key="inputs/a.png")]
+
+    found, unsure = make_sure(waiting, [make_found("one", 2)])
+
+    assert ({}, {"plain", "image"}) == (found, unsure)
+
+
+def test_match_prefers_what_is_sure() -> None:
+    """Who finds a video that can be nobody else's needs no other one."""
+    waiting = [make_open("red", prompt="a red kite"), make_open("blue", 1, prompt="a blue kite")]
+    listed = [make_found("hidden", 2, prompt=None), make_found("blue's", 3, prompt="a blue kite")]
+
+    found, unsure = make_sure(waiting, listed)
+
+    assert ({"blue": "blue's"}, {"red"}) == (found, unsure)
+
+
+def test_match_leaves_its_video_to_an_attempt_that_is_being_sent() -> None:
+    """Its own answer will settle it; a cancelled one does not take it away."""
+    waiting = [
+        make_open("cancelled", 0, status="cancelled"),
+        make_open("sent", 5, state="sent"),
+    ]
+
+    matched = match(make_provider(), waiting, [make_found("one", 6)])
+
+    assert ([], 1, frozenset()) == (list(matched.pairs), matched.expected, matched.unsure)
+
+
+def test_match_gives_nothing_to_those_given_up_while_one_is_open() -> None:
+    """Open ones come first; what is left may be the late video of one that was given up."""
+    waiting = [make_open("abandoned", 0, state="abandoned"), make_open("open", 5)]
+
+    found, unsure = make_sure(waiting, [make_found("one", 6)])
+
+    assert ({"open": "one"}, set()) == (found, unsure)

@@ -11,7 +11,7 @@ from orchestrator.catalog import parse_providers_file
 from orchestrator.catalog.file import Provider
 from orchestrator.cli.group import SECTIONS
 from orchestrator.errors import ConfigurationError
-from orchestrator.lifecycle import TRANSITIONS
+from orchestrator.lifecycle import TRANSITIONS, AttemptState
 from orchestrator.settings import load
 
 ROOT = Path(__file__).parents[2]
@@ -94,13 +94,26 @@ def test_every_generated_part_is_used():
     assert set(generate.PARTS) == shown
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/reference/state-machine.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/reference/state-machine.md", "docs/explanation/durability.md"]
+)
 def test_state_diagram_equals_the_transitions(name):
     """Each arrow is a transition, and each transition has its arrows."""
     diagram = next(body for kind, body in FENCE.findall(page(name)) if kind == "mermaid")
     arrows = set(re.findall(r"^    (\w+) --> (\w+): (\w+)$", diagram, re.MULTILINE))
 
     assert {(s, m.target, m.name) for m in TRANSITIONS for s in m.sources} == arrows
+
+
+def test_diagram_of_attempts_shows_every_state():
+    """Its arrows are drawn by hand; no state is missing from it, and none is made up."""
+    _, diagram = [
+        body for kind, body in FENCE.findall(page("docs/reference/state-machine.md")) if kind
+    ]
+
+    shown = set(re.findall(r"[a-z]+(?= -->)|(?<=--> )[a-z]+", diagram))
+
+    assert set(AttemptState) == shown
 
 
 def test_settings_page_names_every_variable_that_is_read():

@@ -74,7 +74,7 @@ def _run(
     swept: bool = True,
 ) -> Metrics:
     stage.settle()
-    with sweeping(database_url) if swept else nullcontext():
+    with sweeping(database_url, stage.redis_url) if swept else nullcontext():
         cpu = web.child.cpu_seconds()
         seen = stage.generator.run(
             web.port,

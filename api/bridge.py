@@ -47,23 +47,30 @@ class Bridge:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
-            upload = await self._uploads.take(scope, receive)
-            if upload is None:
-                return
-            exchange = Exchange(scope, upload)
             try:
-                answer = await self._in_thread(partial(exchange.run, self._app))
-            finally:
-                self._uploads.close(upload)
-            if isinstance(answer, bytes):
-                await send(exchange.head())
-                await send(chunk(answer, more=False))
-            elif isinstance(answer, Parts):
-                await carry_parts(answer, exchange.head(), send=send, in_thread=self._in_thread)
-            else:
-                self._bells = self._bells or Bells(asyncio.get_running_loop())
-                head = exchange.head()
-                await carry_stream(answer, head, receive=receive, send=send, bells=self._bells)
+                await self._serve(scope, receive, send)
+            except Exception:
+                # What the application can explain it has answered. The server ends the connection.
+                log.exception("request_broken_off", path=scope["path"])
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        upload = await self._uploads.take(scope, receive)
+        if upload is None:
+            return
+        exchange = Exchange(scope, upload)
+        try:
+            answer = await self._in_thread(partial(exchange.run, self._app))
+        finally:
+            self._uploads.close(upload)
+        head = exchange.head()
+        if isinstance(answer, bytes):
+            await send(head)
+            await send(chunk(answer, more=False))
+        elif isinstance(answer, Parts):
+            await carry_parts(answer, head, receive=receive, send=send, in_thread=self._in_thread)
+        else:
+            self._bells = self._bells or Bells(asyncio.get_running_loop())
+            await carry_stream(answer, head, receive=receive, send=send, bells=self._bells)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Stand in front of the server's own reaction to SIGTERM: it waits for what is open, and

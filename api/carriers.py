@@ -58,7 +58,8 @@ async def carry_stream(
     """Bring a stream to its client until one of them ends."""
     bell = asyncio.Event()
     stream.feed.ring = partial(bells.ring, bell)
-    gone = asyncio.ensure_future(_gone(receive, bell))
+    gone = asyncio.ensure_future(_gone(receive))
+    gone.add_done_callback(lambda _: bell.set())
     try:
         await send(head)
         while not gone.done():
@@ -79,18 +80,23 @@ async def carry_stream(
         stream.close()
 
 
-async def carry_parts(parts: Parts, head: Message, *, send: Send, in_thread: InThread) -> None:
+async def carry_parts(
+    parts: Parts, head: Message, *, receive: Receive, send: Send, in_thread: InThread
+) -> None:
     """Bring a large body to its client. A thread makes each part, and none waits for the client to
     take it.
     """
+    # The server takes whatever is sent to a client that has gone, without a word.
+    gone = asyncio.ensure_future(_gone(receive))
     try:
         await send(head)
-        while (part := await in_thread(parts.take)) is not None:
+        while not gone.done() and (part := await in_thread(parts.take)) is not None:
             await _sent(send, chunk(part, more=True))
         await _sent(send, chunk(b"", more=False))
     except TimeoutError:
         log.info("client_stuck", answer="content")
     finally:
+        gone.cancel()
         await in_thread(parts.close)
 
 
@@ -99,7 +105,6 @@ async def _sent(send: Send, message: Message) -> None:
         await send(message)
 
 
-async def _gone(receive: Receive, bell: asyncio.Event) -> None:
+async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    bell.set()

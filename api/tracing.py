@@ -8,7 +8,7 @@ from time import perf_counter
 import structlog
 from flask import Flask, Response, g, request
 
-from orchestrator.ids import uuid7_hex
+from orchestrator.ids import is_video_id, uuid7_hex
 
 HEADER = "X-Request-Id"
 _ID = re.compile(r"[!-~]{1,128}\Z")
@@ -36,6 +36,14 @@ def _begin() -> None:
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 
+def _video_id() -> str | None:
+    """The id of the video in the address, if it can be one: of what else may stand there, however
+    long, the log keeps nothing.
+    """
+    named = (request.view_args or {}).get("video_id")
+    return named if isinstance(named, str) and is_video_id(named) else None
+
+
 def _end(response: Response) -> Response:
     response.headers[HEADER] = g.request_id
     for name, value in _GUARDS.items():
@@ -50,6 +58,6 @@ def _end(response: Response) -> Response:
         status=response.status_code,
         ms=round((perf_counter() - g.started) * 1000, 2),
         user_id=None if caller is None else caller.user_id,
-        video_id=(request.view_args or {}).get("video_id"),
+        video_id=_video_id(),
     )
     return response

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from io import StringIO
+from typing import Any, TextIO
 
 import structlog
 from pydantic_core import to_json
 from structlog.stdlib import ProcessorFormatter
-from structlog.typing import EventDict, Processor
+from structlog.typing import EventDict, ExcInfo, Processor
 
 from orchestrator.settings import Settings
 
@@ -69,13 +70,32 @@ def _json() -> list[Processor]:
 
 
 def _pretty() -> list[Processor]:
-    # The library's own choice of traceback shows the values of variables, secrets among them, and
-    # takes seconds to draw.
     return [
-        structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+        _on_one_line,
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_traceback),
     ]
+
+
+def _on_one_line(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Nobody's text makes a line of its own, or tells the terminal what to do."""
+    return {
+        name: _escaped(value) if isinstance(value, str) else value for name, value in event.items()
+    }
+
+
+def _traceback(out: TextIO, exc_info: ExcInfo) -> None:
+    """A plain one, indented: no line of it begins as one of the log. The library's own choice shows
+    the values of variables, secrets among them, and takes seconds to draw.
+    """
+    lines = StringIO()
+    structlog.dev.plain_traceback(lines, exc_info)
+    out.write("\n".join(f"  {_escaped(line)}" for line in lines.getvalue().split("\n")))
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _dumps(event: EventDict, **_: Any) -> str:

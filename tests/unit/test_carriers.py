@@ -18,11 +18,15 @@ HEAD: Message = {"type": "http.response.start", "status": 200, "headers": []}
 
 
 class Client:
-    """Takes each message after some seconds; from the one with the number `stops` on, none."""
+    """Takes each message after some seconds; from the one with the number `stops` on, none. Goes
+    after `leaves` messages; the server takes the others without a word.
+    """
 
-    def __init__(self, *, seconds: float = 0, stops: int | None = None):
+    def __init__(self, *, seconds: float = 0, stops: int | None = None, leaves: int | None = None):
         self._seconds = seconds
         self._stops = stops
+        self._leaves = leaves
+        self._left = asyncio.Event()
         self.got: list[bytes] = []
 
     async def send(self, message: Message) -> None:
@@ -33,11 +37,13 @@ class Client:
             await asyncio.Event().wait()
         await asyncio.sleep(self._seconds)
         self.got.append(message["body"])
+        if len(self.got) == self._leaves:
+            self._left.set()
 
     async def receive(self) -> Message:
-        """It never says that it goes."""
-        await asyncio.Event().wait()
-        raise AssertionError
+        """It says nothing but that it goes."""
+        await self._left.wait()
+        return {"type": "http.disconnect"}
 
 
 class Feed:
@@ -106,7 +112,10 @@ def parts_carried(body: Body, client: Client) -> float:
     """When the carrying of this content ended."""
 
     async def carry() -> float:
-        await carry_parts(Parts(iter(body), body), HEAD, send=client.send, in_thread=in_thread)
+        parts = Parts(iter(body), body)
+        await carry_parts(
+            parts, HEAD, receive=client.receive, send=client.send, in_thread=in_thread
+        )
         return now()
 
     return run(carry())
@@ -147,6 +156,26 @@ def test_content_is_brought_whole_when_its_client_reads_slowly() -> None:
 
     assert ([b"part"] * 100 + [b""], True) == (client.got, body.closed)
     assert ended > 100 * (STUCK_SECONDS - 1)
+
+
+def test_reading_ends_when_the_client_of_a_content_goes() -> None:
+    """Nobody reads gigabytes for nobody."""
+    client, body = Client(seconds=1, leaves=3), Body(1000)
+
+    parts_carried(body, client)
+
+    assert body.closed
+    assert body.taken <= 4
+
+
+def test_stream_ends_when_its_client_goes() -> None:
+    """It is closed, whatever it still had to tell."""
+    client, stream = Client(seconds=1, leaves=3), Stream([b"told"] * 1000)
+
+    stream_carried(stream, client)
+
+    assert stream.closed
+    assert len(client.got) <= 4
 
 
 def test_content_is_closed_when_reading_it_fails() -> None:

@@ -27,10 +27,10 @@ except ZeroDivisionError:
 """
 
 
-def lines(form: str, level: str = "INFO") -> list[str]:
+def lines(form: str, level: str = "INFO", program: str = PROGRAM) -> list[str]:
     """What a process with this configuration writes: all of it on standard error."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(form=form, level=level)],
+        [sys.executable, "-c", program.format(form=form, level=level)],
         capture_output=True,
         text=True,
         check=True,
@@ -51,6 +51,27 @@ def test_lines_are_json_when_the_format_is_json() -> None:
         theirs[name] for name in ("event", "logger", "process", "level")
     )
     assert "ZeroDivisionError" in accident["exception"]
+
+
+@pytest.mark.parametrize("form", ["json", "pretty"])
+def test_line_stays_one_when_a_value_has_line_breaks(form: str) -> None:
+    """Whoever chooses a name writes no lines of the log, and tells no terminal what to do; letters
+    of all scripts stay.
+    """
+    program = PROGRAM + (
+        "text = 'é\\r\\nforged \\x1b[31m\\u2028\\u202e'\n"
+        "structlog.get_logger('a').info('said', video_id=text)\n"
+        "logging.getLogger('b').warning('%s', text)\n"
+        "try:\n    raise ValueError(text)\n"
+        "except ValueError:\n    structlog.get_logger('a').exception('accident')\n"
+    )
+
+    written = lines(form, program=program)
+
+    assert [] == [line for line in written if line.startswith("forged")]
+    assert "\x1b" not in "".join(written)
+    assert 3 == sum("forged" in line for line in written)
+    assert 3 == sum("é" in line for line in written)
 
 
 @pytest.mark.parametrize("form", ["json", "pretty"])

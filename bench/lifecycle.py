@@ -13,7 +13,7 @@ from statistics import quantiles
 
 from bench.measurement import Contestant, Goal, Measurement, Scale
 from bench.metrics import Metrics
-from bench.stack import Stack, running
+from bench.stack import Stack, running, wait_for
 from bench.stage import Stage
 
 BURST = "orchestrator, burst, 1 worker process"
@@ -45,7 +45,7 @@ def _burst(stage: Stage, scale: Scale, number: int, workers: int) -> Metrics:
         cpu = sum(worker.cpu_seconds() for worker in stack.workers)
         for start in range(0, number, 500):
             _submit(stack, min(500, number - start), start)
-        stack.wait_for(number)
+        wait_for(stage, stack.database_url, number)
         cpu = sum(worker.cpu_seconds() for worker in stack.workers) - cpu
         spread = (
             "select extract(epoch from percentile_disc(0.9) within group (order by completed_at) "
@@ -74,7 +74,7 @@ def _steady(stage: Stage, scale: Scale, in_flight: int, durations: tuple[float, 
         watch = _Watch(stack)
         with watch:
             _arrive(stack, number, rate)
-            stack.wait_for(number)
+            wait_for(stage, stack.database_url, number)
         used = [
             worker.cpu_seconds() - cpu for worker, cpu in zip(stack.workers, before, strict=True)
         ]

@@ -46,23 +46,25 @@ class Stack:
             found: dict[str, Any] = json.load(answer)
             return found
 
-    def wait_for(self, number: int) -> None:
-        """Return once so many videos of our users are completed.
 
-        Raises:
-            RuntimeError: it takes too long, or one has failed.
-        """
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while (done := self.ended("completed")) < number:
-            if time.monotonic() > deadline or self.ended("failed"):
-                raise RuntimeError(f"{done} of {number} completed, {self.ended('failed')} failed")
-            time.sleep(0.2)
+def wait_for(stage: Stage, database_url: str, number: int) -> None:
+    """Return once so many videos of our users are completed.
 
-    def ended(self, status: str) -> int:
-        """How many videos of our users have this status."""
-        query = "select count(*) from videos where status = %s and user_id like 'user-%%'"
-        ((number,),) = self.stage.query(self.database_url, query, (status,))
-        return int(number)
+    Raises:
+        RuntimeError: it takes too long, or one has failed.
+    """
+    query = (
+        "select count(*) filter (where status = 'completed'), count(*) filter (where status = "
+        "'failed') from videos where user_id like 'user-%'"
+    )
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        ((completed, failed),) = stage.query(database_url, query)
+        if completed >= number:
+            return
+        if failed or time.monotonic() > deadline:
+            raise RuntimeError(f"{completed} of {number} completed, {failed} failed")
+        time.sleep(0.2)
 
 
 @contextmanager

@@ -152,10 +152,11 @@ class Stage:
         name: str = "worker",
         app: str = "workers.app",
         queues: str = "",
-        threads: int = 50,
+        pool: str = "threads",
+        concurrency: int = 50,
     ) -> Iterator[Child]:
         """A worker that takes messages: of all queues, or of these (with commas)."""
-        argv = ["celery", "-A", app, "worker", "--pool", "threads", "--concurrency", str(threads)]
+        argv = ["celery", "-A", app, "worker", "--pool", pool, "--concurrency", str(concurrency)]
         argv += ["--hostname", f"{name}@%h", "--without-gossip", "--without-mingle"]
         argv += ["--loglevel", "INFO", *(["--queues", queues] if queues else [])]
         with self.program(name, argv, env) as child:

@@ -5,28 +5,17 @@ from __future__ import annotations
 import uuid
 from hashlib import sha256
 
-from celery import Celery
 from flask import Flask, Response, g, jsonify, make_response, request
-from sqlalchemy import create_engine, select
-from sqlalchemy.engine import make_url
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from bench.naive.models import ApiKey, UserQuota, Video, VideoEvent
-from orchestrator.settings import load
+from bench.naive.worker import generate, sessions
 
 
 def create_app() -> Flask:
     """The application, from the environment."""
-    settings = load()
-    url = make_url(settings.database_url).set(drivername="postgresql+psycopg2")
-    sessions = sessionmaker(create_engine(url, pool_size=10, max_overflow=0))
-    celery = Celery("naive", broker=settings.broker_url)
-    celery.conf.task_ignore_result = True
     app = Flask(__name__)
-
-    @celery.task(name="naive.generate")  # type: ignore[untyped-decorator]
-    def generate(video_id: str) -> None:
-        """A worker would do this."""
 
     @app.before_request
     def open_session() -> None:

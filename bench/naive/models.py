@@ -55,6 +55,9 @@ class Video(Base):
     quota_period: Mapped[datetime] = mapped_column(default=func.now())
     seq: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+    content_key: Mapped[str | None]
     events: Mapped[list[VideoEvent]] = relationship(back_populates="video")
 
 

@@ -112,6 +112,8 @@ create index if not exists videos_movable on videos (provider, account, model, u
 -- Whose turn it is in a lane.
 create index if not exists videos_lanes on videos (provider, account, waits_lane, user_id, rank_at, id)
   where waits_lane is not null and status = 'queued';
+create index if not exists videos_called on videos (provider, account, waits_lane, due_at)
+  where waits_lane is not null and status = 'queued' and due_at is not null;
 -- Since when it could have been started: START_TIMEOUT_SECONDS counts from then.
 create index if not exists videos_unstarted on videos ((coalesce(run_at, created_at))) where status = 'queued';
 -- Admitted and not yet submitted: bounds how far ahead of the workers we admit.
@@ -126,7 +128,8 @@ create index if not exists videos_leased on videos (lease_token) where lease_tok
 -- What is not finished yet, oldest first: the operators' list.
 create index if not exists videos_live on videos (created_at, id) where step is not null;
 create index if not exists videos_held on videos (created_at) where hold_reason is not null;
-create index if not exists videos_pictures on videos (pictures_due_at) where pictures_due_at is not null;
+create index if not exists videos_pictures on videos (pictures_due_at)
+  where pictures_due_at is not null and status = 'completed' and purged_at is null;
 create index if not exists videos_purge on videos (deleted_at)
   where status = 'deleted' and content_key is not null and purged_at is null;
 create index if not exists videos_expiry on videos (expires_at) where expires_at is not null and purged_at is null;

@@ -15,7 +15,16 @@ from orchestrator import changes, fallbacks, orphans, unknowns
 from orchestrator.broker import Ring, polls, submits
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
-from orchestrator.db import attempts, backlog, lanes, providers, queue, targets, transitions
+from orchestrator.db import (
+    attempts,
+    backlog,
+    lanes,
+    pictures,
+    providers,
+    queue,
+    targets,
+    transitions,
+)
 from orchestrator.db.engine import Connection
 from orchestrator.db.queue import Due, DueAttempt
 from orchestrator.ledger import AHEAD
@@ -56,11 +65,14 @@ def sweep(ctx: Context) -> Swept:
     with ctx.database.transaction() as connection:
         looks = queue.ring_due_attempts(connection, again=again, limit=BATCH)
     with ctx.database.transaction() as connection:
+        unpictured = pictures.ring_due(connection, again=again, limit=BATCH)
+    with ctx.database.transaction() as connection:
         receivers = targets.ring_due(connection, again=again, limit=BATCH)
     rings = [
         *submits((d.id, d.kind) for d in admitted),
         *_rings(ctx, due),
         *_look_rings(ctx, looks),
+        *(Ring("store", (video_id,), "store") for video_id in unpictured),
         *(Ring("deliver", (target,), "deliver") for target in receivers),
     ]
     ctx.broker.ring(rings)

@@ -8,6 +8,8 @@ from statistics import median
 from orchestrator.lifecycle import Status
 
 POLL_CEILING = 15.0
+PICTURE_WAITS = (60.0, 300.0, 1200.0)
+"""Seconds after which pictures that could not be fetched are tried again."""
 DELIVERY_WAITS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 """Seconds from one attempt to deliver a webhook to the next; after as many, it is given up."""
 CIRCUIT_FAILURES = 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from hashlib import sha256
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import endings
+from orchestrator import dispatch, endings
 from orchestrator.errors import (
     Conflict,
     ContentInvalid,
@@ -119,6 +120,109 @@ def test_missing_pictures_delay_nothing(rig: Rig, answer: Any) -> None:
         after.thumbnail_url,
         after.spritesheet_key,
     )
+
+
+def test_missed_pictures_are_fetched_later(rig: Rig) -> None:
+    """A fault in that moment costs a minute, not the thumbnail; what came is not fetched again."""
+    video = rig.generated()
+    rig.upstream.script("download thumbnail", ProviderTransient())
+    rig.store(video)
+    early = dispatch.sweep(rig.ctx).rung
+    rig.pass_time(61)
+
+    later = dispatch.sweep(rig.ctx).rung
+    store.store(rig.ctx, video.id)
+
+    after = rig.video(video)
+    assert (0, 1, ("store", video.id)) == (early, later, rig.rings[-1])
+    assert CONTENTS["thumbnail"] == stored_bytes(rig, after.thumbnail_key)
+    assert (None, 1) == (after.pictures_due_at, rig.upstream.count("download spritesheet"))
+    assert ["thumbnail_ready", "thumbnail_ready"] == rig.events(video)[-2:]
+
+
+def test_pictures_are_fetched_later_when_the_worker_died(rig: Rig) -> None:
+    """Completed, and gone before the first picture."""
+    video = rig.generated()
+
+    def dies(_: str) -> list[bytes]:
+        raise PowerCut
+
+    rig.upstream.script("download spritesheet", dies)
+    with pytest.raises(PowerCut):
+        rig.store(video)
+    rig.pass_time(61)
+
+    store.store(rig.ctx, video.id)
+
+    after = rig.video(video)
+    assert "completed" == after.status
+    assert None not in {after.thumbnail_key, after.spritesheet_key}
+
+
+def test_pictures_are_tried_four_times_at_most(rig: Rig) -> None:
+    """Then the video stays without: nobody waits for them."""
+    video = rig.generated()
+    rig.upstream.script("download thumbnail", *[ProviderMissing()] * 9)
+    rig.store(video)
+
+    for _ in range(9):
+        rig.pass_time(1300)
+        store.store(rig.ctx, video.id)
+
+    assert (4, 1) == (
+        rig.upstream.count("download thumbnail"),
+        rig.upstream.count("download spritesheet"),
+    )
+    assert rig.video(video).pictures_due_at is None
+
+
+def test_pictures_are_not_asked_for_when_the_provider_has_let_go(make_rig: MakeRig) -> None:
+    """After its retention there is nothing to fetch."""
+    rig = make_rig(catalog=make_catalog(retention=timedelta(minutes=10)))
+    video = rig.generated()
+    rig.upstream.script("download thumbnail", ProviderTransient())
+    rig.store(video)
+    rig.pass_time(700)
+
+    store.store(rig.ctx, video.id)
+
+    assert 1 == rig.upstream.count("download thumbnail")
+    assert rig.video(video).pictures_due_at is None
+
+
+def test_pictures_of_a_deleted_video_are_not_asked_for(rig: Rig) -> None:
+    """Nobody will see them."""
+    video = rig.generated()
+    rig.upstream.script("download thumbnail", ProviderTransient())
+    rig.store(video)
+    endings.delete(rig.ctx, ANN, video.id)
+    rig.pass_time(61)
+
+    swept = dispatch.sweep(rig.ctx)
+    store.store(rig.ctx, video.id)
+
+    assert (0, 1) == (swept.rung, rig.upstream.count("download thumbnail"))
+
+
+def test_pictures_are_told_once_when_two_tries_meet(rig: Rig) -> None:
+    """A slow copy ends after the next try: one of them writes."""
+    video = rig.generated()
+
+    def slow(_: str) -> list[bytes]:
+        rig.pass_time(61)
+        store.store(rig.ctx, video.id)
+        return [CONTENTS["thumbnail"]]
+
+    rig.upstream.script("download thumbnail", slow)
+
+    rig.store(video)
+
+    assert 1 == rig.events(video).count("thumbnail_ready")
+    assert rig.video(video).thumbnail_key is not None
+
+
+class PowerCut(BaseException):
+    """The process is gone in the middle of a call."""
 
 
 def test_video_is_completed_before_its_pictures_are_fetched(rig: Rig) -> None:

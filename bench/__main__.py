@@ -25,7 +25,7 @@ NAMES = ("limits", *SHORT)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run; the exit code says whether everything could be measured, not whether goals were met."""
+    """Run; the exit code says whether all of ours could be measured, not whether goals were met."""
     options = _options(argv)
     seconds = options.seconds or (5.0 if options.full else 3.0)
     scale = Scale(options.rounds, seconds, options.full, options.processes)
@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _say("Stopped; what was measured before is kept.")
             return 130
         else:
+            failed = failed or any(map(results.is_ours, result.skipped))
             results.save(result, options.out)
             _say(report.section(result))
             _render(options.out)
@@ -67,10 +68,8 @@ def measure(measurement: Measurement, scale: Scale) -> Result:
             for turn in range(1 if measurement.once else scale.rounds):
                 for contestant in _in_turn(contestants, turn):
                     _say(f"{measurement.name}, round {turn + 1}: {contestant.name}")
-                    try:
-                        rounds.setdefault(contestant.name, []).append(contestant.run())
-                    except Skipped as reason:
-                        skipped[contestant.name] = str(reason)
+                    shown = _shown(contestant, skipped)
+                    rounds.setdefault(contestant.name, []).append(shown)
     reached = [(goal, goal.reached(rounds)) for goal in measurement.goals]
     return Result(
         name=measurement.name,
@@ -78,7 +77,7 @@ def measure(measurement: Measurement, scale: Scale) -> Result:
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         machine=machine,
         scale=f"{'full' if scale.full else 'short'} form, {scale.processes} web processes",
-        rounds={who.name: rounds[who.name] for who in contestants if rounds.get(who.name)},
+        rounds={who.name: rounds[who.name] for who in contestants if any(rounds[who.name])},
         goals=[
             Reached(goal.title, goal.bound, goal.value, value, goal.met(value))
             for goal, value in reached
@@ -87,6 +86,17 @@ def measure(measurement: Measurement, scale: Scale) -> Result:
         skipped=skipped,
         chart=measurement.chart,
     )
+
+
+def _shown(contestant: Contestant, skipped: dict[str, str]) -> Metrics:
+    """One round. Who fails must not take along what the others have shown: the round is empty then,
+    and `skipped` says why.
+    """
+    try:
+        return contestant.run()
+    except (Skipped, RuntimeError) as reason:
+        skipped[contestant.name] = str(reason)
+        return {}
 
 
 def _in_turn(contestants: Sequence[Contestant], turn: int) -> Sequence[Contestant]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from xml.sax.saxutils import escape
 
 from bench.report import heading, shown
-from bench.results import Result
+from bench.results import Result, is_ours
 
 _WIDTH, _LABELS, _NUMBERS, _ROW, _TOP = 760, 290, 80, 28, 46
 _OURS, _OTHERS = "#2563eb", "#94a3b8"
@@ -46,7 +46,7 @@ def _frame(height: int) -> str:
 def _bar(place: int, who: str, value: float, share: float) -> str:
     y = _TOP + _ROW * place
     width = max(1.0, share * (_WIDTH - _LABELS - _NUMBERS))
-    colour = _OURS if who.startswith("orchestrator") else _OTHERS
+    colour = _OURS if is_ours(who) else _OTHERS
     return (
         f'<text x="{_LABELS - 8}" y="{y + 15}" text-anchor="end">{escape(who)}</text>'
         f'<rect x="{_LABELS}" y="{y}" width="{width:.1f}" height="20" rx="2" fill="{colour}"/>'

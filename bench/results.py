@@ -51,6 +51,11 @@ class Result:
         }
 
 
+def is_ours(contestant: str) -> bool:
+    """Whether this contestant is the product, rather than a limit or somebody else."""
+    return contestant.startswith("orchestrator")
+
+
 def save(result: Result, folder: Path) -> None:
     """Put it in place of the last one of its name."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -68,6 +68,15 @@ def test_goal_reached_when_rounds_wobble() -> None:
     assert 2.0 == reached
 
 
+def test_goal_reached_when_a_round_failed() -> None:
+    """An empty round counts for nobody, and the others stay with their own."""
+    goal = Goal("Twice as fast", "ours", "per_second", "at least", 2, over="theirs")
+    ours = [{"per_second": 100.0}, {}, {"per_second": 900.0}]
+    theirs = [{"per_second": value} for value in (100.0, 1.0, 300.0)]
+
+    assert 2.0 == goal.reached({"ours": ours, "theirs": theirs})
+
+
 def test_goal_reached_when_somebody_is_missing() -> None:
     """Without the other one there is no ratio, and nothing is said of the goal."""
     goal = Goal("Twice as fast", "ours", "per_second", "at least", 2, over="theirs")

@@ -11,6 +11,7 @@ import structlog
 
 from orchestrator import changes, ledger
 from orchestrator.context import Context
+from orchestrator.db.submissions import PATIENCE_SECONDS
 from orchestrator.errors import DependencyBusy, DependencyDown
 from orchestrator.ledger import Outcome, Written
 from orchestrator.wishes import Wish
@@ -48,11 +49,11 @@ def _together(ctx: Context, wishes: Sequence[Wish]) -> Sequence[Outcome | None]:
 
 
 def accept_all(
-    ctx: Context, wishes: Sequence[Wish], *, patience: float | None = None
+    ctx: Context, wishes: Sequence[Wish], *, patience: float = PATIENCE_SECONDS
 ) -> list[Outcome]:
     """What becomes of these wishes, in one transaction. `patience`: seconds to wait for a lock."""
-    with ctx.database.transaction(patience=patience) as connection:
-        outcomes = ledger.write(ctx.catalog, connection, wishes)
+    with ctx.database.transaction() as connection:
+        outcomes = ledger.write(ctx.catalog, connection, wishes, patience=patience)
     tell(ctx, outcomes)
     return outcomes
 

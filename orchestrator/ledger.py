@@ -17,7 +17,7 @@ from orchestrator.db import idempotency, submissions, videos
 from orchestrator.db.engine import Connection
 from orchestrator.db.idempotency import Claim
 from orchestrator.db.quotas import Reserved
-from orchestrator.db.submissions import Try
+from orchestrator.db.submissions import PATIENCE_SECONDS, Try
 from orchestrator.errors import Conflict, IdempotencyKeyReused, OrchestratorError
 from orchestrator.records import Video
 from orchestrator.reservations import reserve
@@ -42,10 +42,17 @@ class Written:
 Outcome = Written | OrchestratorError
 
 
-def write(catalog: Catalog, connection: Connection, wishes: Sequence[Wish]) -> list[Outcome]:
+def write(
+    catalog: Catalog,
+    connection: Connection,
+    wishes: Sequence[Wish],
+    *,
+    patience: float = PATIENCE_SECONDS,
+) -> list[Outcome]:
     """Write these wishes; the outcomes are in the same order. Counts only once the transaction is
-    committed.
+    committed. `patience`: seconds to wait for each lock.
     """
+    submissions.begin(connection, patience=patience)
     outcomes: dict[int, Outcome] = {}
     waiting = dict(enumerate(wishes))
     while waiting:

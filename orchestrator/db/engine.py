@@ -21,9 +21,6 @@ _SESSION = (
 )
 
 
-_PATIENCE = text("select set_config('lock_timeout', cast(:ms as text), true)")
-
-
 class Database:
     """A pool that opens with the first use. `url` is a libpq URL (`postgresql://…`), TCP
     or socket.
@@ -47,19 +44,15 @@ class Database:
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
-    def transaction(self, *, patience: float | None = None) -> Iterator[Connection]:
+    def transaction(self) -> Iterator[Connection]:
         """Several statements, all or nothing. Never keep one open across a network call.
 
-        Args:
-            patience: seconds to wait for a lock that somebody else holds, if not the usual five.
         Raises:
             DependencyDown: PostgreSQL does not answer.
             DependencyBusy: a lock or a statement took too long.
             CommitUnknown: the connection broke in the commit.
         """
         with _explained(), self._engine.connect() as connection, connection.begin() as changes:
-            if patience is not None:
-                connection.execute(_PATIENCE, {"ms": round(patience * 1000)})
             yield connection
             try:
                 changes.commit()

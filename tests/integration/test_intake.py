@@ -3,7 +3,7 @@ not true.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from threading import Event
 
@@ -112,12 +112,14 @@ def test_nobody_waits_long_for_a_lock_that_only_another_one_needs(ctx, database_
     quota(ctx, "bob")
     other = Database(database_url)
 
-    with accepting(ctx, wish(ctx, "bob"), wish(ctx)) as (bobs, anns):
-        with other.transaction() as holder:
-            holder.execute(text("select 1 from user_quotas where user_id = 'bob' for update"))
+    with ExitStack() as held:
+        holder = held.enter_context(other.transaction())
+        holder.execute(text("select 1 from user_quotas where user_id = 'bob' for update"))
+        with accepting(ctx, wish(ctx, "bob"), wish(ctx)) as (bobs, anns):
             first = anns.result(10).video
             waits = not bobs.done()
-        second = bobs.result(10).video
+            held.close()
+            second = bobs.result(10).video
 
     other.close()
     assert waits

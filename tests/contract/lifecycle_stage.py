@@ -112,15 +112,17 @@ class Upstream:
                 rendered_at=rendered,
             )
 
-    def catalog(self, **changes: Any) -> Catalog:
-        """A catalog of this one server, its profile changed where asked."""
+    def catalog(self, patience: Mapping[str, float], **changes: Any) -> Catalog:
+        """A catalog of this one server, its timeouts and its profile changed where asked."""
         base = single_provider_catalog(
             base_url=self.base_url, api_key="key-of-a-test", profile=self.profile.name
         )
         (provider,) = base.providers.values()
         # Clients are kept by name, and a client knows its profile.
-        name = "-".join(["default", *(f"{key}-{value}" for key, value in changes.items())])
-        changed = replace(provider, name=name, profile=replace(provider.profile, **changes))
+        facts = {**changes, **patience}
+        name = "-".join(["default", *(f"{key}-{value}" for key, value in facts.items())])
+        profile = replace(provider.profile, **changes)
+        changed = replace(provider, name=name, profile=profile, **patience)
         models = {key: replace(model, providers=(name,)) for key, model in base.models.items()}
         return Catalog(providers={name: changed}, models=models)
 
@@ -220,13 +222,18 @@ def _told(attempt: Attempt) -> str:
 
 @contextmanager
 def staged(
-    served: Upstream, *, profile: Mapping[str, Any] | None = None, **settings: Any
+    served: Upstream,
+    *,
+    profile: Mapping[str, Any] | None = None,
+    patience: Mapping[str, float] | None = None,
+    **settings: Any,
 ) -> Iterator[Stage]:
-    """A stage over this sandbox, with settings of its own. `profile` changes facts of the
-    profile.
+    """A stage over this sandbox, with settings of its own. `profile` changes facts of the profile;
+    `patience` changes how many seconds answers are waited for.
     """
     served.begin()
-    options = {"retry_base_seconds": 2.0, "catalog": served.catalog(**(profile or {})), **settings}
+    catalog = served.catalog(patience or {}, **(profile or {}))
+    options = {"retry_base_seconds": 2.0, "catalog": catalog, **settings}
     changed = replace(served.ctx.settings, **options)
     yield Stage(replace(served.ctx, settings=changed, broker=RingRecorder()), served)
     served.begin()

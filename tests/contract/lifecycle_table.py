@@ -28,6 +28,8 @@ def _outcome(meaning: str, end: str, *attempts: str, made: int, quota: str, cost
     return Outcome(Ending(end, attempts, made, quota, bool(cost)), meaning)
 
 
+HANG = 2.0
+"""Seconds of silence that an impatient story does not sit out."""
 ACCEPTED, REJECTED, UNKNOWN = "accepted", "rejected", "unknown"
 ADOPTED, ABANDONED = "unknown, then accepted", "unknown, then abandoned"
 
@@ -305,7 +307,19 @@ SECTIONS: Mapping[str, tuple[Row, ...]] = {
         Row("500 after the server accepted", _TAKEN, "create.500_after_accept@1"),
         Row("a page of HTML after the server accepted", _TAKEN, "create.html_after_accept@1"),
         Row("accepted, but the reply has no id", _TAKEN, "create.no_id@1"),
+        Row(
+            "accepted, but the answer takes longer than we wait",
+            _TAKEN,
+            f"create.hang:{HANG}@1",
+            story="impatient_create",
+        ),
         Row("connection cut before the server accepted", _NOT_TAKEN, "create.cut@1"),
+        Row(
+            "no answer for longer than we wait, nothing accepted",
+            _NOT_TAKEN,
+            f"create.hang_then_cut:{HANG}@1",
+            story="impatient_create",
+        ),
         Row(
             "500, 502, HTML, nothing accepted",
             _each("sent again thrice", litellm="held, not made", orchestrator="same key"),
@@ -328,6 +342,12 @@ SECTIONS: Mapping[str, tuple[Row, ...]] = {
         ),
         Row(
             "the list shows new videos 20 s late", _TAKEN, "create.accept_then_cut@1,list.lag:20@9"
+        ),
+        Row(
+            "the list takes longer to answer than we wait",
+            _TAKEN,
+            f"create.accept_then_cut@1,list.hang:{HANG}@1",
+            story="impatient_read",
         ),
         Row(
             "the list believes that there is always more",
@@ -380,6 +400,12 @@ SECTIONS: Mapping[str, tuple[Row, ...]] = {
             _DONE,
             "get.404@1,get.500@2,get.429@1,get.html@2,get.401@1,get.cut@2,get.unknown_status@1",
         ),
+        Row(
+            "GET takes longer to answer than we wait",
+            _DONE,
+            f"get.hang:{HANG}@2",
+            story="impatient_read",
+        ),
         Row("the job never ends", _each("timed out"), "job.stuck", story="stuck"),
         Row("the server restarts and forgets everything", _each("lost"), story="forget_running"),
         Row("the user cancels before it is sent", _each("never sent"), story="cancel_queued"),
@@ -392,10 +418,16 @@ SECTIONS: Mapping[str, tuple[Row, ...]] = {
     ),
     "Fetching the content": (
         Row(
-            "404, 500, HTML, JSON under a 200, half of the bytes, a cut",
+            "404, 500, HTML, JSON under a 200, a cut half way, a cut before the first byte",
             _DONE,
             "content.404@1,content.500@2,content.html@1,content.wrong@1,content.truncated@1,"
             "content.cut@2",
+        ),
+        Row(
+            "the bytes take longer to begin than we wait",
+            _DONE,
+            f"content.hang:{HANG}@2",
+            story="impatient_read",
         ),
         Row(
             "500 until the provider no longer keeps it",

@@ -13,7 +13,7 @@ from orchestrator import endings, holds
 from orchestrator.catalog import PROFILES
 from orchestrator.records import Caller, Video
 from tests.contract.lifecycle_stage import DAY, Stage, Upstream, staged, upstream
-from tests.contract.lifecycle_table import OUTCOMES, PAGE, ROWS, Row, page
+from tests.contract.lifecycle_table import HANG, OUTCOMES, PAGE, ROWS, Row, page
 
 pytestmark = pytest.mark.matrix
 
@@ -159,6 +159,9 @@ def on_unknown_retry(stage: Stage, row: Row) -> Video:
 
 STORIES: dict[str, tuple[Callable[[Stage, Row], Video], dict[str, Any]]] = {
     "plain": (plain, {}),
+    # A look that comes to nothing is repeated, so it may be too short; another create may not.
+    "impatient_create": (plain, {"patience": {"create_timeout": HANG / 2}}),
+    "impatient_read": (plain, {"patience": {"read_timeout": HANG / 8}}),
     "stuck": (stuck, {"video_deadline_seconds": 60.0}),
     "late": (late, {}),
     "expire": (expire, {}),

@@ -45,6 +45,7 @@ _TABLE = re.compile(r"((?:^-- .*\n)+)create table if not exists (\w+)", re.MULTI
 _BODY_CODES = frozenset({"invalid_json", "missing_field", "unknown_field", "bad_request"})
 _FRAMEWORK_CODES = {
     "method_not_allowed": 405,
+    "request_timeout": 408,
     "request_too_large": 413,
     "unsupported_media_type": 415,
     "range_not_satisfiable": 416,
@@ -189,13 +190,14 @@ def _profile_requests() -> str:
 
 def _profile_answers() -> str:
     def row(profile: Profile) -> list[object]:
-        lanes = profile.list != "none" and not profile.honours_idempotency_key
+        listed = profile.list != "none"
+        asked = listed and not profile.honours_idempotency_key
         return [
             f"`{profile.name}`",
             profile.list,
             ", ".join(sorted(profile.echoes)) or "nothing",
-            "yes" if lanes and not profile.lane_visible(has_image=False) else "no",
-            "asks the list" if profile.list != "none" and lanes else f"`{profile.on_unknown}`",
+            "no" if not listed else "shared" if profile.shows_whole(has_image=False) else "alone",
+            "asks the list" if asked else f"`{profile.on_unknown}`",
             "yes" if profile.delete_cancels else "no",
             f"{profile.poll_min_seconds:g} s",
             f"{profile.missing_grace_seconds:g} s",

@@ -11,7 +11,7 @@ from orchestrator import invariants, views
 from orchestrator.catalog import Provider
 from orchestrator.cli import output
 from orchestrator.context import Context, build
-from orchestrator.db import health, providers, schema
+from orchestrator.db import health, orphans, providers, schema
 from orchestrator.errors import DependencyDown, OrchestratorError
 from orchestrator.records import ProviderState
 from orchestrator.settings import Settings, load
@@ -90,6 +90,7 @@ def examine(env: Mapping[str, str], *, worker_seconds: float = WORKER_SECONDS) -
         if all(check.state != State.FAIL for check in database):
             yield from _pauses(ctx)
             yield from _work(ctx)
+            yield from _orphans(ctx)
     finally:
         ctx.close()
 
@@ -175,6 +176,21 @@ def _pause(state: ProviderState) -> Check:
     until = "until somebody resumes it" if endless else f"until {views.rfc3339(state.paused_until)}"
     message = f"is paused {until}: {output.plain(state.pause_reason or 'no reason given')}"
     return Check(f"provider {state.name}", State.WARN, message, "Its videos wait; see the reason.")
+
+
+def _orphans(ctx: Context) -> Iterator[Check]:
+    """Unfinished videos of accounts that nobody here can ask any longer."""
+    with ctx.database.statement() as connection:
+        live = orphans.live(connection)
+    for (name, account), videos in sorted(live.items()):
+        if ctx.catalog.provider(name, account) is None:
+            yield Check(
+                f"provider {name}",
+                State.WARN,
+                f"account {account} is not configured, and has {videos} unfinished videos",
+                "Configure it again, or see `orchestrator resolve`; a day after their deadline they "
+                "fail.",
+            )
 
 
 def _work(ctx: Context) -> Iterator[Check]:

@@ -14,7 +14,11 @@ from orchestrator.cli.options import as_json, on_server
 
 @click.command("resolve")
 @click.argument("video_id", metavar="[ID]", required=False)
-@click.option("--adopt", metavar="PROVIDER_ID", help="The provider has it, under this id.")
+@click.option(
+    "--adopt",
+    metavar="PROVIDER_ID",
+    help="The provider has it, under this id (behind LiteLLM: the proxy's own).",
+)
 @click.option("--retry", is_flag=True, help="The provider does not have it: submit it again.")
 @click.option("--fail", is_flag=True, help="Give up.")
 @as_json
@@ -29,9 +33,12 @@ def resolve_command(
 ) -> None:
     """Decide about a held video, or list them all.
 
-    A video is held when nobody knows whether its provider took it, and the provider has no list
-    that could tell. Look at the provider's own pages first: a retry of one that it has is paid
-    twice.
+    A video is held when nobody knows whether its provider took it, and nothing can tell. Look at
+    the provider's own pages first: a retry of one that it has is paid twice.
+
+    An id that you adopt is looked up before it counts. If the provider does not know it, the video
+    is held again, as adopt_failed. Behind a LiteLLM proxy it is the proxy's own id, which begins
+    with video_ and is some 300 characters long: that of the server behind it is refused.
 
     \b
     Examples:
@@ -53,7 +60,8 @@ def resolve_command(
     if json_:
         output.print_json(video)
     else:
-        click.echo(f"{video['id']} {video['status']}")
+        held_for = f", {video['hold_reason']}" if video["hold_reason"] else ""
+        click.echo(f"{video['id']} {video['status']}{held_for}")
 
 
 def _list_held(server: Server, *, json_: bool) -> None:
@@ -65,7 +73,7 @@ def _list_held(server: Server, *, json_: bool) -> None:
         output.remark("No video is held.")
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("video", "user", "provider", "sent", "what happened"):
+    for heading in ("video", "user", "provider", "sent", "held for", "what happened"):
         table.add_column(heading, no_wrap=heading == "video")
     for video in held:
         attempt = video["attempt"]
@@ -74,6 +82,7 @@ def _list_held(server: Server, *, json_: bool) -> None:
             output.plain(video["user_id"]),
             output.plain(attempt["provider"]),
             output.ago(attempt["sent_at"]),
+            output.plain(video["hold_reason"]),
             output.shortened(attempt["error"] or "the worker died", 60),
         )
     output.results().print(table)

@@ -280,6 +280,17 @@ def test_decision_is_asked_for_when_videos_are_held(env: dict[str, str]) -> None
     assert "1 waiting for an operator's decision" == held.message
 
 
+def test_account_is_missed_when_its_videos_are_not_finished(env: dict[str, str]) -> None:
+    """Somebody has changed a key, and nobody can ask for what was sent with the old one."""
+    insert_video(env["DATABASE_URL"], provider="'spare'", account="'old'")
+
+    gone = findings(env)["provider spare"]
+
+    assert State.WARN == gone.state
+    assert "account old is not configured, and has 1 unfinished videos" == gone.message
+    assert "orchestrator resolve" in gone.advice
+
+
 def test_promises_are_checked_when_asked_for(env: dict[str, str], database_url: str) -> None:
     """A row that breaks a rule is named; without any there is one line that says so."""
     sound = list(promises(env, read=True))

@@ -47,6 +47,7 @@ def test_held_videos_are_listed_when_none_is_named(answering: AnsweringServer) -
 
     assert 0 == result.exit_code
     assert ID in result.stdout
+    assert "outcome_unknown" in result.stdout
     assert "ReadTimeout" in result.stdout
 
 
@@ -66,6 +67,18 @@ def test_decision_is_sent_when_a_video_is_named(
 
     assert 0 == result.exit_code
     assert sent == answering.asked[-1].json
+
+
+def test_answer_says_that_an_id_is_looked_up_when_it_was_adopted(
+    answering: AnsweringServer,
+) -> None:
+    """It counts when the provider has shown a video under it, not before."""
+    looked_up = make_video(id=ID, status="queued", hold_reason="adopting")
+    answering.answer(f"POST /api/admin/held/{ID}", looked_up)
+
+    result = run("resolve", ID, "--adopt", "video_abc", "--url", answering.url)
+
+    assert f"{ID} queued, adopting\n" == result.stdout
 
 
 @pytest.mark.parametrize("options", [(), ("--retry", "--fail")])

@@ -122,24 +122,33 @@ def lock(connection: Connection, user_ids: Sequence[str]) -> dict[str, Quota]:
     return {row[0]: Quota(*row) for row in rows}
 
 
-def settle(connection: Connection, video: Video) -> None:
-    """Turn a video's reservation into what it came to: call once, when its quota_state has just
-    left `reserved`.
+_SETTLE = text(
     """
-    connection.execute(
-        text(
-            "update user_quotas set videos_created = videos_created - :back, "
-            "cost_used = cost_used - :estimated + :actual, updated_at = now() "
-            "where user_id = :user_id and period_started_at = :period"
-        ),
-        {
-            "user_id": video.user_id,
-            "period": video.quota_period,
-            "back": int(video.quota_state == QuotaState.RELEASED),
-            "estimated": video.cost_estimated,
-            "actual": video.cost_actual,
-        },
-    )
+    with done as (select d.user_id, d.period, sum(d.back) as back, sum(d.change) as change
+        from unnest(cast(:users as text[]), cast(:periods as timestamptz[]),
+          cast(:backs as integer[]), cast(:changes as numeric[]))
+          as d(user_id, period, back, change) group by 1, 2),
+    held as (select q.user_id, d.back, d.change from user_quotas q join done d
+        on q.user_id = d.user_id collate "C" and q.period_started_at = d.period
+        order by q.user_id for update of q)
+    update user_quotas q set videos_created = q.videos_created - h.back,
+      cost_used = q.cost_used + h.change, updated_at = now()
+    from held h where q.user_id = h.user_id
+    """
+)
+
+
+def settle(connection: Connection, videos: Sequence[Video]) -> None:
+    """Turn the reservations of these videos into what they came to: call once for each, when its
+    quota_state has just left `reserved`.
+    """
+    values = {
+        "users": [video.user_id for video in videos],
+        "periods": [video.quota_period for video in videos],
+        "backs": [int(video.quota_state == QuotaState.RELEASED) for video in videos],
+        "changes": [video.cost_actual - video.cost_estimated for video in videos],
+    }
+    connection.execute(_SETTLE, values)
 
 
 def charge(connection: Connection, video: Video, cost: Decimal) -> None:

@@ -5,6 +5,7 @@ order.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import text
@@ -14,6 +15,8 @@ from orchestrator.db.tables import attempts, videos
 from orchestrator.records import Attempt, Video
 
 _VIDEO_WIDTH = len(videos.columns)
+# To name the columns of a result takes longer than to run the statement, and there are few texts.
+_STATEMENTS = 512
 
 
 def columns(alias: str, table: Any = videos) -> str:
@@ -34,16 +37,19 @@ MINE = (
 )
 
 
+@lru_cache(_STATEMENTS)
 def video_query(sql: str) -> TextualSelect:
     """A statement whose result is whole videos."""
     return text(sql).columns(*videos.columns)
 
 
+@lru_cache(_STATEMENTS)
 def attempt_query(sql: str) -> TextualSelect:
     """A statement whose result is whole attempts."""
     return text(sql).columns(*attempts.columns)
 
 
+@lru_cache(_STATEMENTS)
 def pair_query(sql: str) -> TextualSelect:
     """A statement whose rows are a whole video followed by a whole attempt."""
     return text(sql).columns(*videos.columns, *attempts.columns)

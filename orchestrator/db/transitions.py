@@ -6,11 +6,14 @@ Every function takes a connection: the caller decides what else belongs to the s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, DateTime
+from sqlalchemy.dialects import postgresql
 
 from orchestrator.db import outbox, quotas
 from orchestrator.db.rows import MINE as MINE
@@ -25,6 +28,19 @@ class After(float):
 
 
 _SETTABLE = frozenset(column.name for column in videos.columns) - {"id", "status", "seq"}
+_MOMENTS = frozenset(c.name for c in videos.columns if isinstance(c.type, DateTime))
+_POSTGRESQL = postgresql.dialect()
+
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """One of several videos that make the same move: what its events say besides from and to, and
+    the columns in which it differs from the others.
+    """
+
+    video_id: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 def transition(
@@ -38,51 +54,70 @@ def transition(
     data: Mapping[str, Any] | None = None,
     settle: QuotaState | None = None,
 ) -> Video | None:
-    """Move a video's status, write the events of the move and settle its quota. None: somebody else
-    was first.
+    """Move one video's status, see `transition_all`. None: somebody else was first."""
+    moved = transition_all(
+        connection,
+        [Mover(video_id, data or {})],
+        move,
+        guard=guard,
+        params=params,
+        values=values,
+        settle=settle,
+    )
+    return moved[0] if moved else None
+
+
+def transition_all(
+    connection: Connection,
+    movers: Sequence[Mover],
+    move: Transition,
+    *,
+    guard: str = "true",
+    params: Mapping[str, Any] | None = None,
+    values: Mapping[str, Any] | None = None,
+    settle: QuotaState | None = None,
+) -> list[Video]:
+    """Move the status of these videos, write the events of the move and settle their quota. What
+    is missing in the answer was moved by somebody else before.
 
     Args:
+        movers: at least one; all of them set the same columns.
         guard: further condition on the row (`v`), with `params`.
-        values: other columns to set in the same statement.
-        data: what the events say besides from and to.
+        values: other columns to set in the same statement, for all alike.
         settle: what becomes of the reservation if it still stands.
     """
-    ending = move.target in TERMINAL
-    assigned = (
-        {"finished_at": "coalesce(v.finished_at, now())", "step": "null", "due_at": "null"}
-        if ending
-        else {}
-    )
-    if settle is not None:
-        assigned["quota_state"] = (
-            "case v.quota_state when 'reserved' then :settle else v.quota_state end"
-        )
-    bound = {
-        "id": video_id,
+    bound: dict[str, Any] = {
+        "ids": [mover.video_id for mover in movers],
+        "datas": [json.dumps(mover.data, default=str) for mover in movers],
         "target": move.target,
         "sources": sorted(move.sources),
         "types": list(move.events),
         "told": len(move.events),
-        "data": json.dumps(data or {}, default=str),
         "settle": settle,
         **(params or {}),
     }
+    assigned = {}
+    if move.target in TERMINAL:
+        assigned = {"finished_at": "coalesce(v.finished_at, now())", "step": "null"}
+        assigned["due_at"] = "null"
+    if settle is not None:
+        assigned["quota_state"] = (
+            "case v.quota_state when 'reserved' then :settle else v.quota_state end"
+        )
     assigned |= _assignments(values or {}, bound)
+    own = tuple(movers[0].values)
+    assigned |= _own_assignments(movers, own, bound)
     changes = "".join(f", {name} = {expression}" for name, expression in assigned.items())
-    row = connection.execute(_statement(guard, changes), bound).one_or_none()
-    if row is None:
-        return None
-    *columns, old_quota_state, wanted = row
-    video = Video(*columns)
-    if wanted:
-        outbox.queue(connection, [video.id], last=len(move.events))
-    if (
-        settle is not None
-        and old_quota_state == QuotaState.RESERVED
-        and video.quota_state == settle
-    ):
-        quotas.settle(connection, video)
-    return video
+    rows = connection.execute(_statement(guard, changes, own), bound).all()
+    moved = [Video(*row[:-2]) for row in rows]
+    if wanted := [video.id for video, row in zip(moved, rows, strict=True) if row[-1]]:
+        outbox.queue(connection, wanted, last=len(move.events))
+    reserved = [row[-2] == QuotaState.RESERVED for row in rows]
+    if settle is not None and any(reserved):
+        quotas.settle(
+            connection, [video for video, held in zip(moved, reserved, strict=True) if held]
+        )
+    return moved
 
 
 def _assignments(values: Mapping[str, Any], bound: dict[str, Any]) -> dict[str, str]:
@@ -99,27 +134,54 @@ def _assignments(values: Mapping[str, Any], bound: dict[str, Any]) -> dict[str, 
     return expressions
 
 
-def _statement(guard: str, changes: str) -> Any:
+def _own_assignments(
+    movers: Sequence[Mover], names: Sequence[str], bound: dict[str, Any]
+) -> dict[str, str]:
+    """The SET list for what differs from one to the other; binds one array a column."""
+    if unknown := set(names) - _SETTABLE:
+        raise KeyError(sorted(unknown))
+    for name in names:
+        bound[f"own_{name}"] = [mover.values[name] for mover in movers]
+    return {
+        name: f"now() + make_interval(secs => e.own_{name})"
+        if name in _MOMENTS
+        else f"e.own_{name}"
+        for name in names
+    }
+
+
+@cache
+def _statement(guard: str, changes: str, own: tuple[str, ...]) -> Any:
+    arrays = "".join(f", cast(:own_{name} as {_array_type(name)}[])" for name in own)
+    names = "".join(f", own_{name}" for name in own)
     return video_query(
         f"""
-        with old as (select id, status, quota_state from videos where id = :id for update),
+        with e as (select * from unnest(cast(:ids as text[]), cast(:datas as jsonb[]){arrays})
+          as e(id, data{names})),
+        old as (select id, status, quota_state from videos where id = any(:ids) order by id
+          for update),
         moved as (
           update videos v set status = :target, seq = v.seq + :told, updated_at = now(),
             lease_token = null,
             lease_until = null, rung_at = null, failures = 0, missing_since = null, hold_reason =
             null {changes}
-          from old where v.id = old.id and old.status = any(:sources) and {guard}
-          returning v.*, old.status as old_status, old.quota_state as old_quota_state),
+          from old join e on e.id = old.id collate "C"
+          where v.id = old.id and old.status = any(:sources) and {guard}
+          returning v.*, old.status as old_status, old.quota_state as old_quota_state, e.data),
         told as (
           insert into video_events (video_id, event_type, event_data, seq, user_id)
           select v.id, t.type, case t.type when 'status_changed'
-              then jsonb_build_object('from', v.old_status, 'to', v.status) else cast(:data as
-              jsonb) end,
+              then jsonb_build_object('from', v.old_status, 'to', v.status) else v.data end,
             v.seq - :told + t.place, v.user_id
-          from moved v, unnest(cast(:types as text[])) with ordinality t(type, place))
+          from moved v, unnest(cast(:types as text[])) with ordinality t(type, place)
+          order by v.id, t.place)
         select {VIDEO}, v.old_quota_state, {outbox.WANTED} from moved v
         """
     )
+
+
+def _array_type(name: str) -> str:
+    return "float" if name in _MOMENTS else videos.columns[name].type.compile(_POSTGRESQL)
 
 
 def fail(
@@ -214,7 +276,7 @@ def charge(connection: Connection, video: Video, *, cost: Decimal, kept: bool) -
         data={"cost": str(cost), "quota_state": state},
     )
     if changed is not None and waits:
-        quotas.settle(connection, changed)
+        quotas.settle(connection, [changed])
     elif changed is not None and settled:
         quotas.charge(connection, changed, cost)
     return changed

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 from bench.report import heading, shown
 from bench.results import Result, is_ours
 
-_WIDTH, _LABELS, _NUMBERS, _ROW, _TOP = 760, 290, 80, 28, 46
+_WIDTH, _LABELS, _NUMBERS, _ROW, _TOP = 820, 330, 80, 28, 46
 _OURS, _OTHERS = "#2563eb", "#94a3b8"
 
 

@@ -19,7 +19,6 @@ from uuid import uuid4
 
 import redis
 import structlog
-from kombu.exceptions import KombuError
 from pydantic_core import to_json
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -148,6 +147,8 @@ class Broker:
 
     def workers(self, timeout: float) -> list[str]:
         """The names of the workers that answer within `timeout` seconds; none without a broker."""
+        from kombu.exceptions import KombuError
+
         if self.depths() is None:
             return []
         app = celery_app(self._url)

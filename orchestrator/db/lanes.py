@@ -103,12 +103,7 @@ def call(connection: Connection) -> int:
     The turn goes to the user with the least in flight per weight who is not at their own cap. It
     lasts for a while: who is called may still have to wait for a slot.
     """
-    called = 0
-    free = connection.execute(text(_FREE), {"turn": TURN_SECONDS, "limit": _LANES}).all()
-    for provider, account, lane in free:
-        place = {"provider": provider, "account": account, "lane": lane}
-        called += connection.execute(text(_CALL), place).rowcount
-    return called
+    return connection.execute(text(_CALL), {"turn": TURN_SECONDS, "limit": _LANES}).rowcount
 
 
 def release(connection: Connection, *, limit: int) -> int:
@@ -131,51 +126,52 @@ def release(connection: Connection, *, limit: int) -> int:
     ).rowcount
 
 
-_FREE = """
-with recursive t as (
+_WAITING = (
+    "v.provider = l.provider and v.account = l.account and v.waits_lane = l.waits_lane "
+    "and v.status = 'queued'"
+)
+# What is in flight is counted once for all lanes.
+_CALL = f"""
+with recursive l as (
   (select provider, account, waits_lane from videos
    where waits_lane is not null and status = 'queued'
    order by provider, account, waits_lane limit 1)
   union all
-  select n.* from t cross join lateral (
+  select n.* from l cross join lateral (
     select v.provider, v.account, v.waits_lane from videos v
     where v.waits_lane is not null and v.status = 'queued'
-      and (v.provider, v.account, v.waits_lane) > (t.provider, t.account, t.waits_lane)
-    order by v.provider, v.account, v.waits_lane limit 1) n)
-select t.provider, t.account, t.waits_lane from t
-where not exists (select 1 from providers p where p.name = t.provider
-    and p.account = t.account and p.paused_until > now())
-  and not exists (select 1 from attempts a where a.provider = t.provider
-    and a.account = t.account and a.shown = t.waits_lane and a.state in ('sent', 'unknown'))
-  and not exists (select 1 from videos v where v.provider = t.provider
-    and v.account = t.account and v.waits_lane = t.waits_lane and v.status = 'queued'
-    and v.due_at > now() - make_interval(secs => :turn))
-limit :limit
-"""
-_WAITING = (
-    "v.provider = :provider and v.account = :account and v.waits_lane = :lane "
-    "and v.status = 'queued'"
-)
-_CALL = f"""
-with recursive t as (
-  (select v.user_id from videos v where {_WAITING} order by v.user_id limit 1)
-  union all
-  select (select v.user_id from videos v where {_WAITING} and v.user_id > t.user_id
-          order by v.user_id limit 1)
-  from t where t.user_id is not null),
-f as (
+      and (v.provider, v.account, v.waits_lane) > (l.provider, l.account, l.waits_lane)
+    order by v.provider, v.account, v.waits_lane limit 1) n),
+free as (
+  select l.* from l
+  where not exists (select 1 from providers p where p.name = l.provider
+      and p.account = l.account and p.paused_until > now())
+    and not exists (select 1 from attempts a where a.provider = l.provider
+      and a.account = l.account and a.shown = l.waits_lane and a.state in ('sent', 'unknown'))
+    and not exists (select 1 from videos v where {_WAITING}
+      and v.due_at is not null and v.due_at > now() - make_interval(secs => :turn))
+  limit :limit),
+f as materialized (
   select user_id, count(*) as n from (
     select (select v.user_id from videos v where v.id = a.video_id) from attempts a
       where a.ended_at is null) o
   group by user_id),
 next as (
-  select w.id from t
-  left join user_quotas q on q.user_id = t.user_id left join f on f.user_id = t.user_id
-  cross join lateral (select v.id, v.rank_at from videos v
-    where {_WAITING} and v.user_id = t.user_id and v.due_at is null
-    order by v.rank_at, v.id limit 1) w
-  where coalesce(f.n, 0) < coalesce(q.max_in_flight, coalesce(f.n, 0) + 1)
-  order by coalesce(f.n, 0) / coalesce(q.weight, 1)::float, w.rank_at, w.id limit 1)
-update videos v set due_at = now(), snoozed = false from next n
-where v.id = n.id and v.status = 'queued' and v.due_at is null and v.waits_lane is not null
+  select c.id from free l cross join lateral (
+    with recursive t as (
+      (select v.user_id from videos v where {_WAITING} order by v.user_id limit 1)
+      union all
+      select (select v.user_id from videos v where {_WAITING} and v.user_id > t.user_id
+              order by v.user_id limit 1)
+      from t where t.user_id is not null)
+    select w.id from t
+    left join user_quotas q on q.user_id = t.user_id left join f on f.user_id = t.user_id
+    cross join lateral (select v.id, v.rank_at from videos v
+      where {_WAITING} and v.user_id = t.user_id and v.due_at is null
+      order by v.rank_at, v.id limit 1) w
+    where coalesce(f.n, 0) < coalesce(q.max_in_flight, coalesce(f.n, 0) + 1)
+    order by coalesce(f.n, 0) / coalesce(q.weight, 1)::float, w.rank_at, w.id limit 1) c)
+update videos set due_at = now(), snoozed = false
+where id = any(array(select id from next)) and status = 'queued' and due_at is null
+  and waits_lane is not null
 """

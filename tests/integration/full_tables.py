@@ -12,18 +12,19 @@ from orchestrator.db.engine import Database
 from orchestrator.db.schema import migrate
 
 # 20,000 finished and 2,000 waiting videos of 200 users (one of whom has most), 300 at work; behind
-# them `waiting` more that wait, `snoozed` that wait for tomorrow and `finished` that are over.
+# them `waiting` more that wait, `snoozed` that wait for tomorrow or for a lane, and `finished` that
+# are over.
 FILL = """
 insert into videos (id, user_id, model, status, prompt, size, seconds, provider, account, step,
   due_at, admitted_at, created_at, rank_at, finished_at, completed_at, deleted_at, content_key,
   expires_at, input_key, quota_period, quota_state, fingerprint, seq, lease_token, lease_until,
-  candidates, snoozed, run_at)
+  candidates, snoozed, run_at, waits_lane)
 select 'video_' || lpad(to_hex(n), 32, '0'),
   case when n % 4 = 0 then 'user' || n % 200 else 'hog' end, 'sora-2', s.status,
   'a red kite number ' || n, '720x1280', '4', 'default', 'sandbox',
   case s.status when 'queued' then 'submit' when 'in_progress' then
     case when n % 3 = 0 then 'store' else 'poll' end end,
-  case when s.snoozed then now() + interval '1 day'
+  case when s.snoozed then case when n % 2 = 0 then now() + interval '1 day' end
     when s.status in ('queued', 'in_progress') then now() + (n % 900 - 300) * interval '1 s' end,
   case when s.status = 'in_progress' or (s.status = 'queued' and n <= 2000 and n % 20 = 0)
     then now() end,
@@ -38,7 +39,8 @@ select 'video_' || lpad(to_hex(n), 32, '0'),
   case when s.status = 'in_progress' and n % 3 = 0 then 'token' || n % 10 end,
   case when s.status = 'in_progress' and n % 3 = 0 then now() + interval '20 s' end,
   case when n % 3 = 0 then array['default', 'second'] end, s.snoozed,
-  case when s.snoozed then now() + interval '1 day' end
+  case when s.snoozed and n % 2 = 0 then now() + interval '1 day' end,
+  case when s.snoozed and n % 2 = 1 then 'lane' || n % 40 end
 from generate_series(1, 22300 + :waiting + :snoozed + :finished) n cross join lateral (select
   case when n <= 2000 then 'queued' when n <= 2300 then 'in_progress'
     when n between 22301 and 22300 + :waiting + :snoozed then 'queued'

@@ -14,7 +14,9 @@ from orchestrator.db import (
     health,
     housekeeping,
     invariants,
+    lanes,
     looks,
+    orphans,
     polling,
     queue,
     quotas,
@@ -120,6 +122,14 @@ QUERIES = {
     ),
     "looks.matchable": lambda c: looks.matchable(c, *ACCOUNT, within=timedelta(days=1)),
     "looks.ask_looks": lambda c: looks.ask_looks(c, *ACCOUNT),
+    "lanes.call": lanes.call,
+    "lanes.release": lambda c: lanes.release(c, **LATER),
+    "lanes.enter": lambda c: lanes.enter(
+        c, VIDEO, *ACCOUNT, lanes.Lane("lane7", alone=True), called=False
+    ),
+    "lanes.awaited": lambda c: lanes.awaited(c, *ACCOUNT, "lane7"),
+    "orphans.accounts": orphans.accounts,
+    "orphans.due": lambda c: orphans.due(c, "gone", "gone", patience=86_400, limit=100),
     "attempts.detach": lambda c: attempts.detach(c, VIDEO),
     "looks.held": lambda c: looks.held(c, limit=100),
     "polling.claim": lambda c: polling.claim(

@@ -40,7 +40,7 @@ def remarks() -> Console:
 def _console(*, stderr: bool) -> Console:
     # Where nobody looks, nothing should be cut to fit a window.
     width = None if (sys.stderr if stderr else sys.stdout).isatty() else _PLAIN_WIDTH
-    return Console(stderr=stderr, width=width, highlight=False, markup=False, soft_wrap=False)
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:

@@ -46,6 +46,15 @@ def test_text_is_one_plain_line_when_it_is_somebody_elses() -> None:
     assert "a b  [31m é 雪 " == output.plain("a\nb\r\x1b[31m é 雪\u202e")
 
 
+def test_text_is_printed_as_it_is_when_it_looks_like_markup(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Neither styles nor the names of emoji mean anything in somebody else's text."""
+    output.results().print("[red]x[/red] :bomb: [link=https://e.com]")
+
+    assert "[red]x[/red] :bomb: [link=https://e.com]\n" == capsys.readouterr().out
+
+
 def test_text_is_cut_when_it_is_too_long() -> None:
     """The cut can be seen."""
     assert "abcd…" == output.shortened("abcdefgh", 5)

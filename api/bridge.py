@@ -22,6 +22,13 @@ from api.streams import EventStream, feeds_of
 from api.uploads import Receive, Scope, Uploads
 from api.waiting import room_of
 
+LINGER_SECONDS = 1.0
+"""How long after SIGTERM requests are still taken, each answered with `Connection: close`: a client
+that keeps its connection must not find it closed just when it sends on it.
+"""
+_QUIET_SECONDS = 10.0
+"""Without any request for so long nobody is in the middle of anything."""
+
 log = structlog.get_logger("api")
 
 
@@ -40,6 +47,8 @@ class Bridge:
         # A pool of futures would cost each request as much as the server itself does.
         self._jobs: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]]] = SimpleQueue()
         self._bells: Bells | None = None
+        self._asked_at = float("-inf")
+        self._leaving = False
         for n in range(threads):
             Thread(target=self._work, name=f"request-{n}", daemon=True).start()
 
@@ -54,6 +63,7 @@ class Bridge:
                 log.exception("request_broken_off", path=scope["path"])
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._asked_at = asyncio.get_running_loop().time()
         upload = await self._uploads.take(scope, receive)
         if upload is None:
             return
@@ -63,6 +73,8 @@ class Bridge:
         finally:
             self._uploads.close(upload)
         head = exchange.head()
+        if self._leaving:
+            head["headers"] = [*head["headers"], (b"connection", b"close")]
         if isinstance(answer, bytes):
             await send(head)
             await send(chunk(answer, more=False))
@@ -78,12 +90,18 @@ class Bridge:
         """
         await receive()
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop)
+        loop.add_signal_handler(signal.SIGTERM, self._stop, loop)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
-    def _stop(self) -> None:
+    def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._leaving:
+            self._leaving = True
+            quiet = loop.time() - self._asked_at > _QUIET_SECONDS
+            loop.call_later(0 if quiet else LINGER_SECONDS, self._leave)
+
+    def _leave(self) -> None:
         # Its reaction to this one is the same, and still its own.
         signal.raise_signal(signal.SIGINT)
         self._room.close()

@@ -13,9 +13,9 @@ from flask import Flask
 from api import create_app
 from orchestrator import context, logs, settings
 
-GRACE_SECONDS = 4
+GRACE_SECONDS = 3
 """How long requests that have begun may take after the signal to stop: a platform's patience ends
-between 5 s (honcho) and 30 s."""
+between 5 s (honcho) and 30 s, and on a busy machine the end itself takes a second."""
 
 
 def application() -> Flask:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
+import json
+import select
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -61,6 +66,86 @@ def test_a_worker_ends_when_it_is_told_to_while_redis_is_away(folder: Path) -> N
 
         assert took < PATIENCE / 2
         assert {video_id: 1} == cluster.provider.creations()
+
+
+@pytest.mark.timeout(180)
+def test_no_request_on_a_kept_connection_is_dropped_when_web_restarts(folder: Path) -> None:
+    """Whoever keeps connections is told to close them before they end; nobody sees a 5xx."""
+    with Cluster(folder, workers=1) as cluster:
+        callers = [KeepAlive(cluster.web_url.removeprefix("http://")) for _ in range(6)]
+        for _ in range(3):
+            time.sleep(1)
+            cluster.restart("web")
+            cluster.wait_for(cluster.web_url)
+        for caller in callers:
+            caller.stop()
+        accepted = {video_id for caller in callers for video_id in caller.accepted}
+        cluster.wait_until_settled(90)
+
+        assert [] == [error for caller in callers for error in caller.dropped]
+        statuses = sum((caller.statuses for caller in callers), Counter[int]())
+        assert {200, 202} == set(statuses)
+        assert {"completed": len(accepted)} == dict(cluster.verdict.endings(accepted))
+
+
+class KeepAlive:
+    """Asks again and again on one connection, until it is told to close it or sees it closed, as
+    the connection pools of HTTP clients do.
+    """
+
+    def __init__(self, host: str):
+        self.statuses: Counter[int] = Counter()
+        self.dropped: list[str] = []
+        self.accepted: set[str] = set()
+        self._host = host
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        asked = 0
+        while not self._over.is_set():
+            connection = http.client.HTTPConnection(self._host, timeout=20)
+            kept = False
+            try:
+                while not self._over.wait(0.02) and not (kept and _is_closed(connection)):
+                    asked += 1
+                    kept = self._ask(connection, create=asked % 20 == 0)
+                    if not kept:
+                        break
+            except (OSError, http.client.HTTPException) as error:
+                # A new connection may come too late; the next server, or this one, is asked again.
+                if kept:
+                    self.dropped.append(repr(error))
+                self._over.wait(0.05)
+            finally:
+                connection.close()
+
+    def _ask(self, connection: http.client.HTTPConnection, *, create: bool) -> bool:
+        """Whether the connection stays open."""
+        headers = {"X-User-Id": "admin"}
+        if create:
+            body = json.dumps({"prompt": "a kite", "seconds": 2, "size": "320x240"})
+            headers |= {"Content-Type": "application/json", "Idempotency-Key": str(uuid4())}
+            connection.request("POST", "/api/videos", body, headers)
+        else:
+            connection.request("GET", "/api/videos?limit=1", headers=headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        self.statuses[answer.status] += 1
+        if answer.status == 202:
+            self.accepted.add(json.loads(content)["id"])
+        return not answer.will_close
+
+
+def _is_closed(connection: http.client.HTTPConnection) -> bool:
+    """Whether the server has closed it: nothing else can be read before anything is asked."""
+    return connection.sock is None or bool(select.select([connection.sock], [], [], 0)[0])
 
 
 ADOPTED = "select count(*) from attempts where state = 'accepted' and unknown_at is not null"

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from bench.results import Result
 
 _UNITS = {
-    "per_second": "per second",
     "mb_per_second": "MB/s",
+    "per_second": "per second",
     "_ms": "ms",
     "_mb": "MiB",
     "_kb": "KiB",
@@ -59,7 +59,8 @@ def heading(metric: str) -> str:
         if metric == ending:
             return unit
         if metric.endswith(ending):
-            return f"{metric.removesuffix(ending).replace('_', ' ')} ({unit})"
+            name = metric.removesuffix(ending).replace("_", " ").strip()
+            return f"{name} ({unit})"
     return metric.replace("_", " ")
 
 

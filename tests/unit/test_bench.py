@@ -123,6 +123,20 @@ def test_section_when_everything_is_there() -> None:
     assert "(submit.svg)" in text
 
 
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("per_second", "per second"),
+        ("mb_per_second", "MB/s"),
+        ("p99_ms", "p99 (ms)"),
+        ("looks_per_video", "looks per video"),
+    ],
+)
+def test_heading_when_the_name_ends_with_a_unit(metric: str, words: str) -> None:
+    """Units stand apart from names."""
+    assert words == report.heading(metric)
+
+
 def test_chart_when_titles_hold_markup() -> None:
     """The picture is well-formed XML with one bar for each contestant."""
     picture = chart.svg(make_result())

@@ -34,6 +34,10 @@ QUEUES = ("dispatch", "create", "remix", "poll", "store", "deliver")
 KEY_PREFIX = "vq:"
 _SOCKET = "redis+socket://"
 _REPR_LENGTH = 1024
+# A message costs a worker as much as a submission does. More than that many in one would leave
+# other workers idle, and files take longer than creates.
+_CREATES = 25
+_STORES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +225,22 @@ _PROPERTIES = {"reply_to": "", "delivery_mode": 2, "priority": 0, "body_encoding
 
 
 def submits(videos: Iterable[tuple[str, str]]) -> list[Ring]:
-    """Rings for admitted videos given as (id, kind)."""
+    """Rings for admitted videos given as (id, kind): several of a queue in a message."""
+    by_task: dict[str, list[str]] = defaultdict(list)
+    for video_id, kind in videos:
+        by_task["create" if kind == "create" else "remix"].append(video_id)
     return [
-        Ring("remix", (video_id,), "remix")
-        if kind != "create"
-        else Ring("create", (video_id,), "create")
-        for video_id, kind in videos
+        Ring(task, chunk, task) for task, ids in by_task.items() for chunk in _chunks(ids, _CREATES)
     ]
+
+
+def stores(video_ids: Iterable[str]) -> list[Ring]:
+    """Rings for videos whose bytes, or pictures, wait at their provider: several in a message."""
+    return [Ring("store", chunk, "store") for chunk in _chunks(list(video_ids), _STORES)]
+
+
+def _chunks(ids: Sequence[str], size: int) -> list[tuple[str, ...]]:
+    return [tuple(ids[start : start + size]) for start in range(0, len(ids), size)]
 
 
 def polls(videos: Iterable[tuple[str, str, str]], *, chunk: int) -> list[Ring]:

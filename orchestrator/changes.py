@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orchestrator import views
-from orchestrator.broker import Ring, submits
+from orchestrator.broker import stores, submits
 from orchestrator.context import Context
 from orchestrator.records import Video
 
@@ -30,4 +30,4 @@ def ring_submits(ctx: Context, videos: Iterable[Video]) -> None:
 
 def ring_stores(ctx: Context, videos: Iterable[Video]) -> None:
     """Ring for videos whose bytes wait at the provider."""
-    ctx.broker.ring([Ring("store", (video.id,), "store") for video in videos])
+    ctx.broker.ring(stores(video.id for video in videos))

@@ -12,6 +12,7 @@ from threading import Lock
 from orchestrator.broker import Broker
 from orchestrator.cache import Cache
 from orchestrator.catalog import Catalog, Provider
+from orchestrator.crew import Crew
 from orchestrator.db.engine import Database
 from orchestrator.errors import Conflict
 from orchestrator.gathering import Gathering
@@ -62,6 +63,7 @@ class Context:
     wakes: Wakes
     sender: Sender = field(default_factory=Sender)
     gathering: Gathering = field(default_factory=Gathering)
+    crew: Crew = field(default_factory=Crew)
     dice: Callable[[], float] = field(default=random.random)
 
     @property
@@ -85,6 +87,7 @@ class Context:
 
     def close(self) -> None:
         """Let go of everything, in the order in which it depends on each other."""
+        self.crew.close()
         self.leases.close()
         self.pool.close()
         self.broker.close()

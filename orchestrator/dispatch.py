@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from orchestrator import changes, fallbacks, orphans, unknowns
-from orchestrator.broker import Ring, polls, submits
+from orchestrator.broker import Ring, polls, stores, submits
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import (
@@ -72,7 +72,7 @@ def sweep(ctx: Context) -> Swept:
         *submits((d.id, d.kind) for d in admitted),
         *_rings(ctx, due),
         *_look_rings(ctx, looks),
-        *(Ring("store", (video_id,), "store") for video_id in unpictured),
+        *stores(unpictured),
         *(Ring("deliver", (target,), "deliver") for target in receivers),
     ]
     ctx.broker.ring(rings)
@@ -131,7 +131,7 @@ def _rings(ctx: Context, due: list[Due]) -> list[Ring]:
     for item in due:
         by_step[item.step].append(item)
     rings = submits((item.id, item.kind) for item in by_step[Step.SUBMIT])
-    rings += [Ring("store", (item.id,), "store") for item in by_step[Step.STORE]]
+    rings += stores(item.id for item in by_step[Step.STORE])
     by_chunk: dict[int, list[tuple[str, str, str]]] = defaultdict(list)
     for item in by_step[Step.POLL]:
         provider = ctx.catalog.provider(item.provider, item.account)

@@ -7,14 +7,24 @@ has decided otherwise since.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import structlog
 
 from orchestrator import changes, looks, unknowns
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
-from orchestrator.db import attempts, providers, submitting, transitions
-from orchestrator.db.transitions import MINE, After
-from orchestrator.errors import OrchestratorError, ProviderBusy, ProviderError
+from orchestrator.db import acceptances, attempts, providers, submitting, transitions
+from orchestrator.db.acceptances import Acceptance
+from orchestrator.db.transitions import MINE, After, Mover
+from orchestrator.errors import (
+    DependencyBusy,
+    DependencyDown,
+    OrchestratorError,
+    ProviderBusy,
+    ProviderError,
+)
 from orchestrator.lifecycle import ACCEPT, FAIL, QuotaState, Status, Step
 from orchestrator.policies import backoff
 from orchestrator.providers import ProviderVideo
@@ -23,6 +33,68 @@ from orchestrator.records import Attempt, Video
 log = structlog.get_logger(__name__)
 
 MISCONFIGURED_BASE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An attempt that its provider has taken, as `found`."""
+
+    provider: Provider
+    video: Video
+    attempt: Attempt
+    found: ProviderVideo
+
+
+def accepted_all(ctx: Context, taken: Sequence[Taken], *, token: str) -> None:
+    """Their providers have taken these: one transaction for all that go straight on, and one each
+    for what has an unusual story.
+    """
+    if not taken:
+        return
+    try:
+        moved = _accepted_together(ctx, taken, token)
+    except DependencyDown as error:
+        if not isinstance(error, DependencyBusy):
+            raise
+        log.info("lot_failed", acceptances=len(taken), error=error.code)
+        moved = set()
+    except Exception as error:
+        # One row that cannot be written must not take its neighbours along.
+        log.info("lot_failed", acceptances=len(taken), error=type(error).__name__)
+        moved = set()
+    for one in taken:
+        if one.video.id not in moved:
+            accepted(ctx, one.provider, one.video.id, one.attempt.n, one.found, token=token)
+
+
+def _accepted_together(ctx: Context, taken: Sequence[Taken], token: str) -> set[str]:
+    """Record the plain ones; returns which these are."""
+    waits = {
+        one.video.id: max(looks.first_poll(ctx, one.provider), one.found.poll_after or 0)
+        for one in taken
+    }
+    with ctx.database.transaction() as connection:
+        plain = acceptances.write(
+            connection,
+            [
+                Acceptance(one.video.id, one.attempt.n, one.found.id, one.found.canonical_id)
+                for one in taken
+            ],
+            token=token,
+        )
+        for name, account in {(o.provider.name, o.provider.account) for o in taken}:
+            providers.recovered(connection, name, account)
+        moved = transitions.transition_all(
+            connection,
+            [Mover(video_id, values={"due_at": waits[video_id]}) for video_id in sorted(plain)],
+            ACCEPT,
+            values={
+                "step": Step.POLL,
+                "deadline_at": After(ctx.settings.video_deadline_seconds),
+            },
+        )
+    changes.published(ctx, moved)
+    return plain
 
 
 def accepted(
@@ -110,6 +182,19 @@ def deferred(
         wait = backoff(ctx.settings.retry_base_seconds, attempt.n, ctx.dice(), ceiling=60)
         submitting.give_back(connection, video.id, attempt.n, token=token, due_in=wait)
     log.warning("submit_deferred", video_id=video.id, attempt=attempt.n, reason=error.code)
+
+
+def unsent(ctx: Context, video: Video, attempt: Attempt, *, token: str) -> None:
+    """The process ends before the call: somebody else makes the next attempt at once."""
+    with ctx.database.transaction() as connection:
+        attempts.rejected(
+            connection,
+            video.id,
+            attempt.n,
+            error="never sent: the worker stopped",
+            http_status=None,
+        )
+        submitting.give_back(connection, video.id, attempt.n, token=token, due_in=0, unadmit=False)
 
 
 def postponed(

@@ -69,11 +69,10 @@ def send(ctx: Context, video_id: str, *, lane: Lane | None = None, lease: float 
     """Let a worker claim the submit step and write its attempt; the call is under way."""
     token = uuid4().hex
     with ctx.database.transaction() as connection:
-        video = submitting.claim_submit(connection, video_id, token=token, lease=lease)
-        assert video is not None
-        attempt = submitting.open_attempt(connection, video, lane=lane, token=token, lease=lease)
-    assert attempt is not None
-    return attempt
+        (video,) = submitting.claim_submits(connection, [video_id], token=token, lease=lease)
+        opening = submitting.Opening(video, lane)
+        opened = submitting.open_attempts(connection, [opening], token=token, lease=lease)
+    return opened[video_id]
 
 
 def accept(ctx: Context, video_id: str, provider_id: str | None = None) -> Attempt:

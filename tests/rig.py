@@ -39,10 +39,16 @@ class Rig:
 
     @property
     def rings(self) -> list[tuple[str, Any]]:
-        """What was rung so far, as (task, first argument); sweeps have none."""
+        """What was rung so far, as (task, first argument); sweeps have none. A message that names
+        several videos counts for each.
+        """
         broker = self.ctx.broker
         assert isinstance(broker, RingRecorder)
-        return [(ring.task, ring.args[0]) for ring in broker.rings if ring.args]
+        return [
+            (ring.task, arg)
+            for ring in broker.rings
+            for arg in (ring.args if ring.task in {"create", "remix", "store"} else ring.args[:1])
+        ]
 
     def want(self, prompt: str = "a red kite", *, user: str = "ann", **fields: Any) -> Video:
         """Ask for a video."""

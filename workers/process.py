@@ -61,8 +61,12 @@ def keep_sweeping() -> None:
 
 
 def stop() -> None:
-    """No new sweeps and no new work: the worker is going down."""
+    """No new sweeps and no new work: the worker is going down. What a message names and was not
+    begun goes to somebody else.
+    """
     _stopping.set()
+    if context.cache_info().currsize:
+        context().crew.stop()
 
 
 def stopping() -> bool:

@@ -14,14 +14,14 @@ from orchestrator.steps import poll, store, submit, watch
 from workers.process import context, delivering, stopping
 
 
-def create_video(video_id: str) -> None:
-    """Submit a new video."""
-    submit.submit(context(), video_id)
+def create_videos(*video_ids: str) -> None:
+    """Submit new videos."""
+    submit.submit(context(), *video_ids)
 
 
-def remix_video(video_id: str) -> None:
-    """Submit a remix."""
-    submit.submit(context(), video_id)
+def remix_videos(*video_ids: str) -> None:
+    """Submit remixes."""
+    submit.submit(context(), *video_ids)
 
 
 def poll_videos(video_ids: list[str]) -> None:
@@ -29,9 +29,9 @@ def poll_videos(video_ids: list[str]) -> None:
     poll.poll(context(), video_ids)
 
 
-def store_video(video_id: str) -> None:
-    """Copy a finished video into our storage."""
-    store.store(context(), video_id)
+def store_videos(*video_ids: str) -> None:
+    """Copy finished videos into our storage."""
+    store.store(context(), *video_ids)
 
 
 def reconcile_account(provider: str, account: str) -> None:
@@ -57,10 +57,10 @@ def sweep() -> None:
 
 
 TASKS: Mapping[str, Callable[..., None]] = {
-    "create": create_video,
-    "remix": remix_video,
+    "create": create_videos,
+    "remix": remix_videos,
     "poll": poll_videos,
-    "store": store_video,
+    "store": store_videos,
     "reconcile": reconcile_account,
     "watch": watch_account,
     "deliver": deliver_webhooks,

@@ -12,6 +12,7 @@ that share hardly wait for each other, and other lanes not at all.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
@@ -32,50 +33,96 @@ class Lane:
     alone: bool
 
 
-def enter(
-    connection: Connection, video_id: str, provider: str, account: str, lane: Lane, *, called: bool
-) -> bool:
-    """Whether this video may open an attempt in the lane: nothing else is open there, and nobody
-    who waits for it is passed over. Holds for the rest of the transaction.
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A claimed video that asks to enter a lane; `called`: it has waited, and its turn has come."""
 
-    Args:
-        called: this video has waited, and its turn has come.
+    video_id: str
+    provider: str
+    account: str
+    lane: Lane
+    called: bool
+
+
+_LOCK = text(
     """
-    place = {"provider": provider, "account": account, "lane": lane.name}
-    connection.execute(
-        text(
-            "select pg_advisory_xact_lock(hashtextextended("
-            ":provider || ' ' || :account || ' ' || :lane, :seed))"
-        ),
-        {**place, "seed": _SEED},
-    )
-    # A statement of its own, whose snapshot is younger than the lock.
-    return bool(
-        connection.scalar(
-            text(
-                """
-                select not exists (select 1 from attempts where provider = :provider
-                  and account = :account and lane = :lane and state in ('sent', 'unknown'))
-                and not (:alone and exists (select 1 from attempts where provider = :provider
-                  and account = :account and shown = :lane and state in ('sent', 'unknown')))
-                and (:called or not exists (select 1 from videos where provider = :provider
-                  and account = :account and waits_lane = :lane and status = 'queued'
-                  and id <> :id))
-                """
-            ),
-            {**place, "alone": lane.alone, "called": called, "id": video_id},
-        )
-    )
+    select pg_advisory_xact_lock(k) from (
+      select distinct hashtextextended(e.provider || ' ' || e.account || ' ' || e.lane, :seed) as k
+      from unnest(cast(:providers as text[]), cast(:accounts as text[]), cast(:lanes as text[]))
+        as e(provider, account, lane) order by k) l
+    """
+)
+_ADMITTED = text(
+    """
+    select e.id from unnest(cast(:ids as text[]), cast(:providers as text[]),
+        cast(:accounts as text[]), cast(:lanes as text[]), cast(:alone as boolean[]),
+        cast(:called as boolean[])) as e(id, provider, account, lane, alone, called)
+    where not exists (select 1 from attempts a where a.provider = e.provider
+        and a.account = e.account and a.lane = e.lane and a.state in ('sent', 'unknown'))
+      and not (e.alone and exists (select 1 from attempts a where a.provider = e.provider
+        and a.account = e.account and a.shown = e.lane and a.state in ('sent', 'unknown')))
+      and (e.called or not exists (select 1 from videos v where v.provider = e.provider
+        and v.account = e.account and v.waits_lane = e.lane and v.status = 'queued'
+        and v.id <> e.id collate "C"))
+    """
+)
 
 
-def wait(connection: Connection, video_id: str, lane: Lane) -> None:
-    """Let a claimed video wait for its lane: neither admitted nor due until it is called."""
+def enter(connection: Connection, entries: Sequence[Entry]) -> set[str]:
+    """Let these videos enter their lanes, those who were called first, the others in this order.
+    Nobody who waits is passed over. Holds for the rest of the transaction.
+
+    Returns:
+        The videos that cannot: something else is open there. They wait from now on, neither
+        admitted nor due until they are called.
+    """
+    places = {
+        "providers": [entry.provider for entry in entries],
+        "accounts": [entry.account for entry in entries],
+        "lanes": [entry.lane.name for entry in entries],
+    }
+    connection.execute(_LOCK, {**places, "seed": _SEED})
+    # A statement of its own, whose snapshot is younger than the locks.
+    free = set(
+        connection.execute(
+            _ADMITTED,
+            {
+                **places,
+                "ids": [entry.video_id for entry in entries],
+                "alone": [entry.lane.alone for entry in entries],
+                "called": [entry.called for entry in entries],
+            },
+        ).scalars()
+    )
+    shared: dict[tuple[str, str, str], bool] = {}
+    entered = set()
+    for entry in sorted(entries, key=lambda entry: not entry.called):
+        place = (entry.provider, entry.account, entry.lane.name)
+        if (
+            entry.video_id in free
+            and shared.get(place, True)
+            and not (entry.lane.alone and place in shared)
+        ):
+            shared[place] = not entry.lane.alone
+            entered.add(entry.video_id)
+    turned_away = [entry for entry in entries if entry.video_id not in entered]
+    if turned_away:
+        _wait(connection, turned_away)
+    return {entry.video_id for entry in turned_away}
+
+
+def _wait(connection: Connection, entries: Sequence[Entry]) -> None:
     connection.execute(
         text(
-            "update videos set waits_lane = :lane, lease_token = null, lease_until = null, "
-            "admitted_at = null, due_at = null, snoozed = true where id = :id"
+            "update videos v set waits_lane = e.lane, lease_token = null, lease_until = null, "
+            "admitted_at = null, due_at = null, snoozed = true "
+            "from unnest(cast(:ids as text[]), cast(:lanes as text[])) as e(id, lane) "
+            'where v.id = e.id collate "C"'
         ),
-        {"id": video_id, "lane": lane.name},
+        {
+            "ids": [entry.video_id for entry in entries],
+            "lanes": [entry.lane.name for entry in entries],
+        },
     )
 
 

@@ -2,79 +2,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from sqlalchemy import Connection, text
 
 from orchestrator.db import lanes
-from orchestrator.db.lanes import Lane
-from orchestrator.db.rows import ATTEMPT, MINE, VIDEO, attempt_query, video_query
+from orchestrator.db.lanes import Entry, Lane
+from orchestrator.db.rows import ATTEMPT, MINE, VIDEO, attempt_query, to_videos, video_query
 from orchestrator.records import Attempt, Video
 
+_CLAIM = f"""
+  with d as (
+    select v.id from videos v where v.id = any(:ids) and v.status = 'queued' and v.step = 'submit'
+      and v.admitted_at is not null and v.due_at <= now()
+      and (v.lease_until is null or v.lease_until < now())
+      and not exists (select 1 from attempts a where a.video_id = v.id and a.ended_at is null)
+      and not exists (select 1 from providers p where p.name = v.provider
+        and p.account = v.account and p.paused_until > now())
+    order by v.id for update of v)
+  update videos v set lease_token = :token, lease_until = now() + make_interval(secs => :lease)
+  from d where v.id = d.id
+  returning {VIDEO}
+"""
 
-def claim_submit(
-    connection: Connection, video_id: str, *, token: str, lease: float
-) -> Video | None:
-    """Take the submit step of an admitted, due video whose provider is not paused. None: nothing to
-    do there.
+
+def claim_submits(
+    connection: Connection, video_ids: Sequence[str], *, token: str, lease: float
+) -> list[Video]:
+    """Take the submit step of those of these videos that are admitted and due, and whose provider
+    is not paused.
     """
-    row = connection.execute(
-        video_query(
-            f"""
-            update videos v set lease_token = :token, lease_until = now() + make_interval(secs =>
-              :lease)
-            where v.id = :id and v.status = 'queued' and v.step = 'submit' and v.admitted_at is
-              not null
-              and v.due_at <= now() and (v.lease_until is null or v.lease_until < now())
-              and not exists (select 1 from attempts a where a.video_id = v.id and a.ended_at is
-                null)
-              and not exists (select 1 from providers p where p.name = v.provider and p.account =
-                v.account and p.paused_until > now())
-            returning {VIDEO}
-            """
-        ),
-        {"id": video_id, "token": token, "lease": lease},
-    ).one_or_none()
-    return None if row is None else Video(*row)
+    values = {"ids": list(video_ids), "token": token, "lease": lease}
+    return to_videos(connection.execute(video_query(_CLAIM), values))
 
 
-def open_attempt(
-    connection: Connection, video: Video, *, lane: Lane | None, token: str, lease: float
-) -> Attempt | None:
-    """Write the next attempt of a claimed video as `sent`. None: its lane is not free; the video
-    waits for it.
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A claimed video that is to have its next attempt.
 
-    Args:
-        lane: None: the provider has no list in which it could be taken for another one.
+    lane: None: the provider has no list in which it could be taken for another one.
     """
-    if lane is not None:
-        account = (video.provider, video.account)
-        called = video.waits_lane == lane.name
-        if not lanes.enter(connection, video.id, *account, lane, called=called):
-            lanes.wait(connection, video.id, lane)
-            return None
-    if video.waits_lane is not None:
-        lanes.leave(connection, video.id)
-    row = connection.execute(
-        attempt_query(
-            f"""
-            insert into attempts as a (video_id, n, provider, account, lane, shown, lease_token,
-              lease_until)
-            select :id, coalesce(max(o.n), 0) + 1, :provider, :account, :lane, :shown, :token,
-              now() + make_interval(secs => :lease)
-            from attempts o where o.video_id = :id
-            returning {ATTEMPT}
-            """
-        ),
+
+    video: Video
+    lane: Lane | None
+
+
+_OPEN = f"""
+  insert into attempts as a (video_id, n, provider, account, lane, shown, lease_token, lease_until)
+  select w.id,
+    1 + coalesce((select max(o.n) from attempts o where o.video_id = w.id collate "C"), 0),
+    w.provider, w.account, w.lane, w.shown, :token, now() + make_interval(secs => :lease)
+  from unnest(cast(:ids as text[]), cast(:providers as text[]), cast(:accounts as text[]),
+    cast(:lanes as text[]), cast(:showns as text[])) as w(id, provider, account, lane, shown)
+  order by w.id
+  returning {ATTEMPT}
+"""
+
+
+def open_attempts(
+    connection: Connection, openings: Sequence[Opening], *, token: str, lease: float
+) -> dict[str, Attempt]:
+    """Write the next attempt of each as `sent`; by the ids of the videos. Whose lane is not free
+    has none, and waits for it.
+    """
+    asked = [
+        Entry(
+            o.video.id, o.video.provider, o.video.account, o.lane, o.video.waits_lane == o.lane.name
+        )
+        for o in sorted(openings, key=lambda o: (o.video.rank_at, o.video.id))
+        if o.lane is not None
+    ]
+    turned_away = lanes.enter(connection, asked) if asked else set()
+    opened = [o for o in openings if o.video.id not in turned_away]
+    for opening in opened:
+        if opening.video.waits_lane is not None:
+            lanes.leave(connection, opening.video.id)
+    if not opened:
+        return {}
+    rows = connection.execute(
+        attempt_query(_OPEN),
         {
-            "id": video.id,
-            "provider": video.provider,
-            "account": video.account,
-            "lane": lane.name if lane is not None and lane.alone else None,
-            "shown": lane.name if lane is not None else None,
+            "ids": [o.video.id for o in opened],
+            "providers": [o.video.provider for o in opened],
+            "accounts": [o.video.account for o in opened],
+            "lanes": [o.lane.name if o.lane is not None and o.lane.alone else None for o in opened],
+            "showns": [o.lane.name if o.lane is not None else None for o in opened],
             "token": token,
             "lease": lease,
         },
-    ).one()
-    return Attempt(*row)
+    )
+    return {attempt.video_id: attempt for attempt in (Attempt(*row) for row in rows)}
 
 
 def give_back(

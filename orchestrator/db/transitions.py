@@ -13,7 +13,6 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, DateTime
-from sqlalchemy.dialects import postgresql
 
 from orchestrator.db import outbox, quotas
 from orchestrator.db.rows import MINE as MINE
@@ -29,7 +28,6 @@ class After(float):
 
 _SETTABLE = frozenset(column.name for column in videos.columns) - {"id", "status", "seq"}
 _MOMENTS = frozenset(c.name for c in videos.columns if isinstance(c.type, DateTime))
-_POSTGRESQL = postgresql.dialect()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +79,13 @@ def transition_all(
     is missing in the answer was moved by somebody else before.
 
     Args:
-        movers: at least one; all of them set the same columns.
+        movers: all of them set the same columns.
         guard: further condition on the row (`v`), with `params`.
         values: other columns to set in the same statement, for all alike.
         settle: what becomes of the reservation if it still stands.
     """
+    if not movers:
+        return []
     bound: dict[str, Any] = {
         "ids": [mover.video_id for mover in movers],
         "datas": [json.dumps(mover.data, default=str) for mover in movers],
@@ -181,7 +181,7 @@ def _statement(guard: str, changes: str, own: tuple[str, ...]) -> Any:
 
 
 def _array_type(name: str) -> str:
-    return "float" if name in _MOMENTS else videos.columns[name].type.compile(_POSTGRESQL)
+    return "float" if name in _MOMENTS else str(videos.columns[name].type)
 
 
 def fail(

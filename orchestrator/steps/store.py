@@ -1,7 +1,9 @@
-"""Store: copy a finished video into our own storage, checked, and only then call it completed."""
+"""Store: copy finished videos into our own storage, checked, and only then call them completed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -9,8 +11,9 @@ import structlog
 from orchestrator import changes
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
+from orchestrator.crew import Stopped
 from orchestrator.db import polling, transitions
-from orchestrator.db.transitions import After
+from orchestrator.db.transitions import After, Mover
 from orchestrator.errors import OrchestratorError, ProviderError, StorageError
 from orchestrator.lifecycle import COMPLETE, QuotaState, Step
 from orchestrator.policies import PICTURE_WAITS, backoff
@@ -24,51 +27,98 @@ RETRY_CEILING = 60.0
 _CONTAINERS = {"video/mp4": "mp4", "video/x-msvideo": "avi"}
 
 
-def store(ctx: Context, video_id: str) -> None:
-    """Copy one video's bytes, or what was missed of one that is completed. Returns quietly if there
-    is nothing to do or somebody else does it.
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    video: Video
+    attempt: Attempt
+    provider: Provider
+
+
+def store(ctx: Context, *video_ids: str) -> None:
+    """Copy the bytes of these videos, or what was missed of those that are completed. What there is
+    nothing to do for, or somebody else does, is passed over.
+
+    Raises:
+        Exception: what is neither the provider's nor the storage's fault; that video is taken up
+            again when its lease has run out.
     """
+    strange: Exception | None = None
     with ctx.leases.hold() as token:
-        with ctx.database.transaction() as connection:
-            claimed = polling.claim(
-                connection, [video_id], Step.STORE, token=token, lease=ctx.leases.seconds
-            )
-        if not claimed:
-            pictures.add_again(ctx, video_id)
-            return
-        ((video, attempt),) = claimed
+        claimed = _claim(ctx, video_ids, token)
+        completed: set[str] = set()
+        for lot in ctx.crew.each(claimed, lambda one: _copy(ctx, one)):
+            copied = []
+            for one, result in lot:
+                if isinstance(result, Stored):
+                    copied.append((one.video, one.provider, result))
+                elif isinstance(result, Stopped):
+                    with ctx.database.statement() as connection:
+                        polling.snooze(connection, [one.video.id], token=token, due_in=0)
+                elif isinstance(result, ProviderError | StorageError):
+                    _again(ctx, one.video, one.attempt, token, result)
+                else:
+                    strange = result
+            completed |= {video.id for video in complete(ctx, copied, token)}
+    pictured = [o for o in claimed if o.video.id in completed and pictures.offered(o.provider)]
+    for _ in ctx.crew.each(
+        pictured, lambda one: pictures.add(ctx, one.provider, one.video, one.attempt)
+    ):
+        pass
+    if strange is not None:
+        raise strange
+
+
+def _claim(ctx: Context, video_ids: Sequence[str], token: str) -> list[_Claimed]:
+    with ctx.database.transaction() as connection:
+        pairs = polling.claim(
+            connection, video_ids, Step.STORE, token=token, lease=ctx.leases.seconds
+        )
+    for video_id in set(video_ids) - {video.id for video, _ in pairs}:
+        pictures.add_again(ctx, video_id)
+    claimed = []
+    for video, attempt in pairs:
         provider = ctx.catalog.provider(video.provider, video.account)
         if provider is None:
-            _again(
-                ctx, video, attempt, token, ProviderError("Its provider is configured no longer.")
-            )
-            return
+            gone = ProviderError("Its provider is configured no longer.")
+            _again(ctx, video, attempt, token, gone)
+        else:
+            claimed.append(_Claimed(video, attempt, provider))
+    return claimed
 
-        try:
-            stored = fetch(ctx, provider, video, attempt, "video", _video_types(provider))
-        except (ProviderError, StorageError) as error:
-            _again(ctx, video, attempt, token, error)
-            return
 
-        follow = pictures.offered(provider)
-        completed = complete(ctx, video, stored, token, pictures_follow=follow)
-        if completed is not None and follow:
-            pictures.add(ctx, provider, video, attempt)
+def _copy(ctx: Context, one: _Claimed) -> Stored:
+    types = _video_types(one.provider)
+    return fetch(ctx, one.provider, one.video, one.attempt, "video", types)
 
 
 def complete(
-    ctx: Context, video: Video, stored: Stored, token: str, *, pictures_follow: bool
-) -> Video | None:
-    """The bytes are here: completed. None: the video has moved on; its file is swept later.
-
-    Args:
-        pictures_follow: they are fetched next; if that fails, or we do, the sweep sees to it.
+    ctx: Context, copied: Sequence[tuple[Video, Provider, Stored]], token: str
+) -> list[Video]:
+    """The bytes of these are here: completed. What is missing in the answer has moved on; its file
+    is swept later.
     """
+    if not copied:
+        return []
     days = ctx.settings.content_retention_days
+    movers = []
+    for video, provider, stored in copied:
+        # Pictures are fetched next; if that fails, or we do, the sweep sees to it.
+        follow = pictures.offered(provider)
+        values = {
+            "file_url": f"/api/videos/{video.id}/download",
+            "content_key": stored.key,
+            "content_sha256": stored.sha256,
+            "content_bytes": stored.size,
+            "content_type": stored.media_type,
+            "pictures_due_at": PICTURE_WAITS[0] if follow else None,
+            "pictures_tries": int(follow),
+        }
+        data = {"bytes": stored.size, "sha256": stored.sha256}
+        movers.append(Mover(video.id, data, values))
     with ctx.database.transaction() as connection:
-        completed = transitions.transition(
+        completed = transitions.transition_all(
             connection,
-            video.id,
+            movers,
             COMPLETE,
             guard="v.lease_token = :token and v.step = 'store'",
             params={"token": token},
@@ -76,19 +126,10 @@ def complete(
                 "progress": 100,
                 "completed_at": After(0),
                 "expires_at": None if days is None else After(days * 86_400),
-                "file_url": f"/api/videos/{video.id}/download",
-                "content_key": stored.key,
-                "content_sha256": stored.sha256,
-                "content_bytes": stored.size,
-                "content_type": stored.media_type,
-                "pictures_due_at": After(PICTURE_WAITS[0]) if pictures_follow else None,
-                "pictures_tries": int(pictures_follow),
             },
-            data={"bytes": stored.size, "sha256": stored.sha256},
             settle=QuotaState.KEPT,
         )
-    if completed is not None:
-        changes.published(ctx, [completed])
+    changes.published(ctx, completed)
     return completed
 
 

@@ -1,6 +1,9 @@
-"""Submit: bring a queued video to its provider, at most once per attempt."""
+"""Submit: bring queued videos to their providers, at most once per attempt."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -8,8 +11,11 @@ from orchestrator import outcomes, unknowns
 from orchestrator.broker import Ring
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
-from orchestrator.db import attempts, lanes, providers, submitting
+from orchestrator.crew import Stopped
+from orchestrator.db import attempts as attempt_rows
+from orchestrator.db import lanes, providers, submitting
 from orchestrator.db.lanes import Lane
+from orchestrator.db.submitting import Opening
 from orchestrator.errors import (
     ContentMissing,
     ProviderAmbiguous,
@@ -22,63 +28,97 @@ from orchestrator.errors import (
 )
 from orchestrator.fingerprints import lane
 from orchestrator.lifecycle import Kind
+from orchestrator.outcomes import Taken
 from orchestrator.providers import CreateRequest, InputReference, ProviderVideo
 from orchestrator.records import Attempt, Video
 
 log = structlog.get_logger(__name__)
 
 
-def submit(ctx: Context, video_id: str) -> None:
-    """Submit one admitted video. Returns quietly if there is nothing to do or somebody else does
-    it.
-    """
-    with ctx.leases.hold() as token:
-        claimed = claim(ctx, video_id, token)
-        if claimed is None:
-            return
-        video, attempt, provider = claimed
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A video whose attempt is written, and nothing sent yet."""
 
-        try:
-            found = call(ctx, provider, video, attempt)
-        except (ProviderBusy, ProviderUnreachable) as error:
+    video: Video
+    attempt: Attempt
+    provider: Provider
+
+
+def submit(ctx: Context, *video_ids: str) -> None:
+    """Submit these admitted videos, each with a call of its own. What there is nothing to do for,
+    or somebody else does, is passed over.
+
+    Raises:
+        Exception: what no outcome is known for; its attempt is found out about when the lease has
+            run out.
+    """
+    strange: Exception | None = None
+    with ctx.leases.hold() as token:
+        claimed = claim(ctx, video_ids, token)
+        for lot in ctx.crew.each(
+            claimed, lambda one: call(ctx, one.provider, one.video, one.attempt)
+        ):
+            taken = []
+            for one, result in lot:
+                if isinstance(result, ProviderVideo):
+                    taken.append(Taken(one.provider, one.video, one.attempt, result))
+                elif not _refused(ctx, one, result, token):
+                    strange = result
+            outcomes.accepted_all(ctx, taken, token=token)
+        _pass_on(ctx, [one.attempt for one in claimed])
+    if strange is not None:
+        raise strange
+
+
+def _refused(ctx: Context, one: Claimed, error: Exception, token: str) -> bool:
+    """Record what came instead of a video. False: nobody knows what that error means."""
+    video, attempt, provider = one.video, one.attempt, one.provider
+    match error:
+        case ProviderBusy() | ProviderUnreachable():
             outcomes.postponed(ctx, provider, video, attempt, error, token=token)
-        except ProviderMisconfigured as error:
+        case ProviderMisconfigured():
             outcomes.postponed(
                 ctx, provider, video, attempt, error, token=token, misconfigured=True
             )
-        except ProviderAmbiguous as error:
+        case ProviderAmbiguous():
             unknowns.unknown(ctx, provider, video.id, attempt.n, token=token, error=error)
-        except (ProviderRejected, Unsupported, ContentMissing) as error:
+        case ProviderRejected() | Unsupported() | ContentMissing():
             outcomes.refused(ctx, video, attempt, error, token=token)
-        except StorageError as error:
+        case StorageError():
             outcomes.deferred(ctx, video, attempt, error, token=token)
-        else:
-            outcomes.accepted(ctx, provider, video.id, attempt.n, found, token=token)
-        _pass_on(ctx, attempt)
+        case Stopped():
+            outcomes.unsent(ctx, video, attempt, token=token)
+        case _:
+            return False
+    return True
 
 
-def claim(ctx: Context, video_id: str, token: str) -> tuple[Video, Attempt, Provider] | None:
-    """Take the step and write the attempt, before anything is sent."""
+def claim(ctx: Context, video_ids: Sequence[str], token: str) -> list[Claimed]:
+    """Take the steps and write the attempts, before anything is sent."""
+    lease = ctx.leases.seconds
+    providers_of: dict[str, Provider] = {}
     with ctx.database.transaction() as connection:
-        lease = ctx.leases.seconds
-        video = submitting.claim_submit(connection, video_id, token=token, lease=lease)
-        if video is None:
-            return None
-        provider = ctx.catalog.provider(video.provider, video.account)
-        if provider is None:
-            # Configured no longer: it waits in the backlog, where doctor finds it, in case it comes
-            # back.
-            submitting.give_back(connection, video_id, 0, token=token, due_in=60)
-            return None
-        attempt = submitting.open_attempt(
-            connection, video, lane=_lane(video, provider), token=token, lease=lease
-        )
-        if attempt is None:
-            if provider.rpm is not None:
+        openings = []
+        for video in submitting.claim_submits(connection, video_ids, token=token, lease=lease):
+            provider = ctx.catalog.provider(video.provider, video.account)
+            if provider is None:
+                # Configured no longer: it waits in the backlog, where doctor finds it, in case it
+                # comes back.
+                submitting.give_back(connection, video.id, 0, token=token, due_in=60)
+            else:
+                providers_of[video.id] = provider
+                openings.append(Opening(video, _lane(video, provider)))
+        opened = submitting.open_attempts(connection, openings, token=token, lease=lease)
+        for opening in openings:
+            provider = providers_of[opening.video.id]
+            if opening.video.id not in opened and provider.rpm is not None:
                 # It has used nothing of what it was admitted with.
                 providers.spend(connection, provider.name, provider.account, creates=-1)
-            return None
-    return video, attempt, provider
+    return [
+        Claimed(o.video, opened[o.video.id], providers_of[o.video.id])
+        for o in openings
+        if o.video.id in opened
+    ]
 
 
 def call(ctx: Context, provider: Provider, video: Video, attempt: Attempt) -> ProviderVideo:
@@ -106,12 +146,16 @@ def call(ctx: Context, provider: Provider, video: Video, attempt: Attempt) -> Pr
             return client.create(request)
 
 
-def _pass_on(ctx: Context, attempt: Attempt) -> None:
-    """Let the sweep call the next of this lane now rather than in a second."""
-    if attempt.lane is None:
+def _pass_on(ctx: Context, attempts: Sequence[Attempt]) -> None:
+    """Let the sweep call the next of these lanes now rather than in a second."""
+    alone = [attempt for attempt in attempts if attempt.lane is not None]
+    if not alone:
         return
     with ctx.database.statement() as connection:
-        waits = lanes.awaited(connection, attempt.provider, attempt.account, attempt.lane)
+        waits = any(
+            lanes.awaited(connection, attempt.provider, attempt.account, attempt.lane or "")
+            for attempt in alone
+        )
     if waits:
         ctx.broker.ring([Ring("dispatch", (), "dispatch")])
 
@@ -131,7 +175,7 @@ def _lane(video: Video, provider: Provider) -> Lane | None:
 def _source_id(ctx: Context, video: Video) -> str:
     """The provider's id of the video that this one builds on."""
     with ctx.database.statement() as connection:
-        source = attempts.accepted_of(connection, video.remixed_from_video_id or "")
+        source = attempt_rows.accepted_of(connection, video.remixed_from_video_id or "")
     if source is None or source.provider_video_id is None:
         raise ProviderRejected("The source video is not known to its provider.", code="source_gone")
     return source.provider_video_id

@@ -203,9 +203,10 @@ def entering(rig: Rig, video: Video, lane: Lane) -> Iterator[Event]:
 
 def open_in(connection: Any, video: Video, lane: Lane) -> Attempt | None:
     """Claim a video and open its attempt in this lane."""
-    claimed = submitting.claim_submit(connection, video.id, token=video.id, lease=30)
-    assert claimed is not None
-    return submitting.open_attempt(connection, claimed, lane=lane, token=video.id, lease=30)
+    (claimed,) = submitting.claim_submits(connection, [video.id], token=video.id, lease=30)
+    opening = submitting.Opening(claimed, lane)
+    opened = submitting.open_attempts(connection, [opening], token=video.id, lease=30)
+    return opened.get(video.id)
 
 
 def second(rig: Rig, video: Video, lane: Lane, go: Event) -> Attempt | None:
@@ -399,9 +400,8 @@ def test_newcomers_do_not_overtake_who_waits(rig: Rig) -> None:
 def test_turn_lapses_when_it_is_not_taken(make_rig: MakeRig) -> None:
     """Who was called and cannot start holds the lane for ten seconds, no longer."""
     rig = make_rig(catalog=make_catalog(echoes=SHOWN))
-    rig.upstream.script("create", ProviderAmbiguous())
-    first, *others = rig.want_many(3)
-    work(rig)
+    first = unknown(rig, "one")
+    others = [rig.submitted("two"), rig.submitted("three")]
     give_up(rig)
     rig.sql("update videos set due_at = now() + interval '1 hour' where id = :id", id=first.id)
 

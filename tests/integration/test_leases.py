@@ -22,10 +22,10 @@ def ctx(database_url, tmp_path):
 def claim(ctx, video_id, token):
     """Take a video's submit step with this token, and write its attempt."""
     with ctx.database.transaction() as connection:
-        video = submitting.claim_submit(connection, video_id, token=token, lease=30)
-        if video is not None:
-            submitting.open_attempt(connection, video, lane=None, token=token, lease=30)
-        return video
+        claimed = submitting.claim_submits(connection, [video_id], token=token, lease=30)
+        openings = [submitting.Opening(video, None) for video in claimed]
+        submitting.open_attempts(connection, openings, token=token, lease=30)
+        return claimed[0] if claimed else None
 
 
 def age(ctx):

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import event, text
 
 from orchestrator.db import (
+    acceptances,
     attempts,
     backlog,
     deliveries,
@@ -110,7 +111,7 @@ QUERIES = {
     "routing.move": lambda c: routing.move(
         c, [f"video_{n:032x}" for n in range(3, 303, 3)], source=ACCOUNT, target=("second", "")
     ),
-    "submitting.claim_submit": lambda c: submitting.claim_submit(c, VIDEO, token="t", lease=30),
+    "submitting.claim_submits": lambda c: submitting.claim_submits(c, [VIDEO], token="t", lease=30),
     "looks.claim_due": lambda c: looks.claim_due(
         c, *ACCOUNT, ("unknown", "abandoned"), token="t", lease=30, limit=500
     ),
@@ -125,7 +126,10 @@ QUERIES = {
     "lanes.call": lanes.call,
     "lanes.release": lambda c: lanes.release(c, **LATER),
     "lanes.enter": lambda c: lanes.enter(
-        c, VIDEO, *ACCOUNT, lanes.Lane("lane7", alone=True), called=False
+        c, [lanes.Entry(VIDEO, *ACCOUNT, lanes.Lane("lane7", alone=True), False)]
+    ),
+    "acceptances.write": lambda c: acceptances.write(
+        c, [acceptances.Acceptance(VIDEO, 1, "up_x", "up_x")], token="t"
     ),
     "lanes.awaited": lambda c: lanes.awaited(c, *ACCOUNT, "lane7"),
     "orphans.accounts": orphans.accounts,

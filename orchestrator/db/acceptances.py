@@ -1,0 +1,62 @@
+"""Acceptances: what providers have just taken, of many videos in one statement.
+
+Only the plain ones: the video still waits for this very attempt, and nobody else has the provider's
+id. `orchestrator/outcomes.py` deals with the others one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The provider's id of an attempt."""
+
+    video_id: str
+    n: int
+    provider_video_id: str
+    canonical_id: str
+
+
+def write(connection: Connection, found: Sequence[Acceptance], *, token: str) -> set[str]:
+    """Write these ids to their attempts, where `token` holds the video; locks both. Returns the ids
+    of the videos where it did.
+    """
+    rows = connection.execute(
+        _WRITE,
+        {
+            "ids": [item.video_id for item in found],
+            "ns": [item.n for item in found],
+            "raws": [item.provider_video_id for item in found],
+            "canonicals": [item.canonical_id for item in found],
+            "token": token,
+        },
+    )
+    return set(rows.scalars())
+
+
+_WRITE = text(
+    """
+    with w as (select * from unnest(cast(:ids as text[]), cast(:ns as integer[]),
+        cast(:raws as text[]), cast(:canonicals as text[])) as w(id, n, raw, canonical)),
+    held as (
+      select a.video_id, a.n, w.raw, w.canonical from w
+      join videos v on v.id = w.id collate "C" join attempts a on a.video_id = v.id and a.n = w.n
+      where v.id = any(:ids) and v.status = 'queued' and v.lease_token = :token
+        and a.state = 'sent' and a.canonical_id is null
+        and not exists (select 1 from attempts o where o.video_id = v.id and o.n <> a.n
+          and o.ended_at is null and not o.detached)
+        and not exists (select 1 from attempts t where t.provider = a.provider
+          and t.account = a.account and t.canonical_id = w.canonical)
+      order by v.id for update of v, a)
+    update attempts a set state = 'accepted', provider_video_id = h.raw,
+      canonical_id = h.canonical, accepted_at = clock_timestamp(), ended_at = null,
+      detached = false, due_at = null, lease_token = null, lease_until = null
+    from held h where a.video_id = h.video_id and a.n = h.n
+    returning a.video_id
+    """
+)

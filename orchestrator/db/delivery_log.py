@@ -37,7 +37,8 @@ def page(
     """Deliveries of a user, newest first, before the one with the id `before`; `filters` by column
     (endpoint_id, video_id, state, type).
     """
-    conditions = "".join(f" and d.{name} = :{name}" for name in sorted(filters))
+    names = [deliveries.columns[name].name for name in filters]
+    conditions = "".join(f" and d.{name} = :{name}" for name in names)
     rows = connection.execute(
         text(
             f"select {_DELIVERY} from deliveries d where d.user_id = :user_id "

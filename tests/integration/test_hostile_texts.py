@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from sqlalchemy import event
 from standardwebhooks import Webhook
 
 from orchestrator import deliveries, dispatch, endpoints
@@ -170,3 +174,73 @@ def test_key_is_only_compared_when_it_is_hostile(api: ApiClient, ctx: Context, k
     assert 1 == len({answer.get_json()["id"] for answer in answers})
     assert "true" == answers[1].headers["Idempotent-Replayed"]
     assert [(1,)] == sql(ctx, "select count(*) from videos")
+
+
+@contextmanager
+def statements(ctx: Context) -> Iterator[list[str]]:
+    """All SQL that is run until the block ends, as it goes to the driver: without its values."""
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(statement)
+
+    with ctx.database.statement() as alone, ctx.database.transaction() as together:
+        engines = alone.engine, together.engine
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", note)
+
+
+def test_no_statement_holds_what_users_send(api: ApiClient, ctx: Context) -> None:
+    """Values are bound, wherever they come from: bodies, queries, addresses, headers."""
+    evil = "h0stile'"
+    who = {"X-User-Id": evil, "X-Request-Id": evil, "User-Agent": evil, "Last-Event-ID": evil}
+    admin = {"X-User-Id": "admin", "X-Request-Id": evil}
+    hook = "https://h0stile.example/hook?h0stile'"
+    fields = {"prompt": evil, "metadata": {evil: evil}, "quality": "h0stile", "webhook_url": hook}
+    name = quote(evil, safe="")
+
+    with statements(ctx) as seen:
+        made = api.post(
+            "/api/videos", json=fields, headers=who | {"Idempotency-Key": evil}
+        ).get_json()
+        hooked = {"url": hook, "description": evil}
+        endpoint = api.post("/api/webhooks/endpoints", json=hooked, headers=who).get_json()
+        complete(ctx, made["id"])
+        dispatch.sweep(ctx)
+        video, place = f"/api/videos/{made['id']}", f"/api/webhooks/endpoints/{endpoint['id']}"
+        filters = f"endpoint_id={endpoint['id']}&video_id={made['id']}&type=video.completed"
+        requests = [
+            ("POST", "/api/videos/batch", {"videos": [fields]}, who),
+            ("GET", f"/api/videos?q={name}&model=h0stile", None, who),
+            ("GET", f"{video}/download", None, who),
+            ("GET", f"{video}/events", None, who),
+            ("GET", "/api/stats", None, who),
+            ("GET", "/api/quota", None, who),
+            ("GET", "/api/events", None, who),
+            ("PATCH", place, hooked, who),
+            ("POST", f"{place}/ping", None, who),
+            ("GET", f"/api/webhooks/deliveries?{filters}", None, who),
+            ("POST", f"{video}/remix", {"prompt": evil, "webhook_url": hook}, who),
+            ("PUT", f"/api/users/{name}/quota", {"videos_limit": 50}, admin),
+            ("GET", f"/api/admin/audit?subject={name}&user_id={name}", None, admin),
+            ("POST", "/api/admin/keys", {"user_id": evil, "name": evil}, admin),
+            ("GET", f"/api/admin/keys?user_id={name}", None, admin),
+            ("POST", "/api/admin/retries", {"user_id": evil, "model": "h0stile"}, admin),
+            ("POST", "/api/admin/providers/default/pause", {"reason": evil}, admin),
+            ("DELETE", f"/api/admin/users/{name}", None, admin),
+        ]
+        refused = {
+            path: answer.text
+            for method, path, body, headers in requests
+            if (answer := api.open(path, method=method, json=body, headers=headers)).status_code
+            >= 300
+        }
+
+    assert {} == refused
+    assert len(seen) > 40
+    assert [] == [statement for statement in seen if "h0stile" in statement]

@@ -35,11 +35,10 @@ def _contestants(stage: Stage, scale: Scale) -> Iterator[Sequence[Contestant]]:
 
 
 def _run(stage: Stage, web: Web, users: Sequence[User], size: int, scale: Scale) -> Metrics:
-    """Twice as long as elsewhere: few answers come, and each of them is long."""
     stage.settle()
     requests = [_request(user, size) for user in users]
     seen = stage.generator.run(
-        web.port, requests, connections=CONNECTIONS, seconds=2 * scale.seconds, warmup=scale.warmup
+        web.port, requests, connections=CONNECTIONS, seconds=scale.seconds, warmup=scale.warmup
     )
     return {**seen.metrics(), "per_second": seen.per_second * size}
 

@@ -104,6 +104,8 @@ async def main(
         load.reset()
     waiting = asyncio.create_task(load.done.wait())
     await asyncio.wait([waiting, *tasks], timeout=float(seconds), return_when="FIRST_EXCEPTION")
+    while len(load.latencies) + load.broken < len(tasks) and not all(t.done() for t in tasks):
+        await asyncio.sleep(0.01)
     report = load.report()
     for task in (waiting, *tasks):
         task.cancel()

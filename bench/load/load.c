@@ -4,7 +4,8 @@
  *
  * FILE holds requests one after another, each as "<bytes>\n<request>". They are sent in turn, around, by whichever
  * connection is free. The first "{serial--------}" in a request becomes 16 hex digits that are never the same twice.
- * Ends after SECONDS, not counting WARMUP, or after LIMIT answers (0: no limit).
+ * Ends after SECONDS, not counting WARMUP, but not before there is an answer for each connection; or after LIMIT
+ * answers (0: no limit).
  *
  * One thread and no allocation per request, because it shares the machine with what it measures.
  */
@@ -203,7 +204,7 @@ int main(int argc, char **argv) {
     send_next(&connections[i]);
   }
   struct epoll_event events[256];
-  while (now() < start + seconds && !(limit && answered + broken >= limit)) {
+  while ((now() < start + seconds || answered + broken < number) && !(limit && answered + broken >= limit)) {
     int n = epoll_wait(epoll, events, 256, 100);
     if (n > 0) last = now();
     else if (now() - last > PATIENCE) fail("no answer for a minute");

@@ -150,7 +150,9 @@ def _count_look(
             _look_later(ctx, connection, attempt)
             return
         since = attempt.looked_at or attempt.unknown_at or started
-        if not walk.reached and not _still_wanted(locked) and _watch_left(attempt) <= 0:
+        unsure = (video.id, attempt.n) in matched.unsure
+        blind = unsure or not walk.reached
+        if blind and not _still_wanted(locked) and _watch_left(attempt) <= 0:
             attempts.abandon(connection, attempt, look_again=None)
         elif not walk.reached or started < since + grace:
             again = max(0.1, (since + grace - started).total_seconds())
@@ -160,7 +162,7 @@ def _count_look(
         elif attempt.looks + 1 < CLEAN_LOOKS:
             looked = {"looks": attempt.looks + 1, "looked_at": started}
             look_rows.change(connection, attempt, looked, due_in=grace.total_seconds())
-        elif (video.id, attempt.n) in matched.unsure:
+        elif unsure:
             look_rows.change(connection, attempt, {}, due_in=grace.total_seconds())
             changed = unknowns.undecided(
                 ctx, connection, provider, video, attempt, HoldReason.AMBIGUOUS

@@ -656,3 +656,21 @@ def test_held_video_is_released_when_the_list_shows_that_it_was_not_taken(rig: R
     after = rig.video(blue)
     assert ("queued", None, ["abandoned"]) == (after.status, after.hold_reason, rig.states(blue))
     assert ["held", "released"] == rig.events(blue)[-2:]
+
+
+def test_cancelled_attempt_is_given_up_after_a_day_of_ambiguity(rig: Rig) -> None:
+    """Nobody waits for it, and nobody is asked about it."""
+    red = lost(rig, "a red kite")
+    rig.upstream.script("create", ProviderAmbiguous())
+    rig.submitted("a blue kite")
+    endings.cancel(rig.ctx, ANN, red.id)
+    rig.upstream.script("walk", *[lambda: vaguely(rig)] * 4)
+    for _ in range(3):
+        rig.clean_look()
+    early = rig.states(red)
+
+    rig.pass_time(DAY + 1)
+    rig.reconcile()
+
+    assert (["unknown"], ["abandoned"]) == (early, rig.states(red))
+    assert rig.video(red).hold_reason is None

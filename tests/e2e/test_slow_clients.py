@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.core import opened, submit
+from tests.factories import MOVIE, complete
 from tests.web_process import PATIENCE, Web, said, web
 
 TIMEOUT = 2.0
@@ -67,6 +69,25 @@ def test_upload_is_refused_when_it_stalls(start: Start, first: bytes) -> None:
     assert b"content-type: application/problem+json" in head.lower()
     assert "request_timeout" == json.loads(body)["code"]
     assert TIMEOUT <= took < PATIENCE / 2
+
+
+def test_others_are_served_when_nobody_reads_downloads(
+    start: Start, database_url: str, tmp_path: Path
+) -> None:
+    """Eight clients that have asked for a large video and read none of it, and two threads."""
+    movie = MOVIE + bytes(32 * 1024 * 1024)
+    storage = f"file://{tmp_path / 'storage'}"
+    with opened(database_url, tmp_path, storage_url=storage) as ctx:
+        video = complete(ctx, submit(ctx, "test_user").id, movie)
+    ask = b"GET /api/videos/%b/download HTTP/1.1\r\nHost: localhost\r\n\r\n" % video.id.encode()
+
+    with start() as server, ExitStack() as stack:
+        clients = [stack.enter_context(server.connected(ask)) for _ in range(8)]
+        begun = [client.recv(12) for client in clients]
+        answers = [server.call("GET", "/api/videos")[0] for _ in range(20)]
+
+    assert [b"HTTP/1.1 200"] * 8 == begun
+    assert [200] * 20 == answers
 
 
 @pytest.mark.parametrize("first", [b"", b"GET /healthz HTTP/1.1\r\nHost: local"])

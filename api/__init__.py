@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask
 
 from api import (
@@ -62,6 +65,16 @@ BLUEPRINTS = (
 )
 
 
+class Application(Flask):
+    """Flask without coroutines: to look whether each function is one takes a request as long as
+    finding its view.
+    """
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as it is."""
+        return func
+
+
 def create_app(ctx: Context | None = None) -> Flask:
     """The WSGI application; nothing is opened yet. `ctx` None: made from the environment.
 
@@ -69,7 +82,7 @@ def create_app(ctx: Context | None = None) -> Flask:
         ConfigurationError: the environment makes no sense.
     """
     ctx = ctx or context.build(settings.load(), application="orchestrator web")
-    app = Flask(__name__, static_folder="static")
+    app = Application(__name__, static_folder="static")
     # Ids of users may hold slashes, two in a row among them.
     app.url_map.merge_slashes = False
     app.extensions[EXTENSION] = ctx

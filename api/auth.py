@@ -53,25 +53,26 @@ class Doorkeeper:
         if contract is not None and contract.access == Access.PUBLIC:
             return
         found = _named() if self._keyless else self._keyed()
-        g.caller = replace(found, request_id=request_id())
-        if contract is None or (contract.access == Access.ADMIN and not g.caller.admin):
+        g.caller = caller = replace(found, request_id=request_id())
+        if contract is None or (contract.access == Access.ADMIN and not caller.admin):
             raise Forbidden("Only an admin may do this.")
-        rates.count(self._ctx, g.caller)
+        rates.count(self._ctx, caller)
         scope = contract.scope(request.method)
-        if not g.caller.has(scope):
+        if not caller.has(scope):
             raise Forbidden(f"This key lacks the scope {scope}.", code="scope_missing")
 
     def _keyed(self) -> Caller:
-        if "Authorization" not in request.headers:
+        authorization = request.headers.get("Authorization")
+        if authorization is None:
             if cookies.COOKIE in request.cookies:
                 return self._authenticator.caller_of(cookies.key_id(self._ctx.settings))
             if self._anonymous:
                 return Caller(ANONYMOUS_USER)
             raise Unauthenticated
-        authorization = request.authorization
-        if authorization is None or authorization.type != "bearer" or not authorization.token:
+        scheme, _, token = authorization.strip().partition(" ")
+        if scheme.lower() != "bearer" or not token:
             raise Unauthenticated
-        return self._authenticator.caller(authorization.token)
+        return self._authenticator.caller(token.strip())
 
 
 def refuse_strangers() -> None:

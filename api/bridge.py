@@ -7,16 +7,15 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 from flask import Flask
 
-from api.carriers import Bells, Send, carry_parts, carry_stream
+from api.carriers import Errands, Send, carry_parts, carry_stream
 from api.exchange import Exchange, Parts, chunk
 from api.streams import EventStream, feeds_of
 from api.uploads import Receive, Scope, Uploads
@@ -32,6 +31,10 @@ _QUIET_SECONDS = 10.0
 log = structlog.get_logger("api")
 
 
+Job: TypeAlias = tuple[Callable[[], Any], asyncio.Future[Any], Errands]
+"""A call, who waits for its result, and how the thread that makes it reaches that one's loop."""
+
+
 class Bridge:
     """An ASGI application around a Flask one.
 
@@ -45,8 +48,8 @@ class Bridge:
         self._room = room_of(app)
         self._uploads = Uploads(seconds=seconds)
         # A pool of futures would cost each request as much as the server itself does.
-        self._jobs: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]]] = SimpleQueue()
-        self._bells: Bells | None = None
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._errands: Errands | None = None
         self._asked_at = float("-inf")
         self._leaving = False
         for n in range(threads):
@@ -81,8 +84,8 @@ class Bridge:
         elif isinstance(answer, Parts):
             await carry_parts(answer, head, receive=receive, send=send, in_thread=self._in_thread)
         else:
-            self._bells = self._bells or Bells(asyncio.get_running_loop())
-            await carry_stream(answer, head, receive=receive, send=send, bells=self._bells)
+            errands = self._of_loop()
+            await carry_stream(answer, head, receive=receive, send=send, errands=errands)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Stand in front of the server's own reaction to SIGTERM: it waits for what is open, and
@@ -110,20 +113,24 @@ class Bridge:
     def _in_thread(self, call: Callable[[], Any]) -> asyncio.Future[Any]:
         """The result of this call, which one of the threads makes."""
         called: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._jobs.put((call, called))
+        self._jobs.put((call, called, self._of_loop()))
         return called
+
+    def _of_loop(self) -> Errands:
+        if self._errands is None:
+            self._errands = Errands(asyncio.get_running_loop())
+        return self._errands
 
     def _work(self) -> None:
         while True:
-            call, called = self._jobs.get()
+            call, called, errands = self._jobs.get()
             result: Any = None
             failure: Exception | None = None
             try:
                 result = call()
             except Exception as error:  # whoever waits for it is told
                 failure = error
-            with suppress(RuntimeError):  # the loop has ended before
-                called.get_loop().call_soon_threadsafe(_tell, called, result, failure)
+            errands.add(partial(_tell, called, result, failure))
 
 
 def _tell(called: asyncio.Future[Any], result: Any, failure: Exception | None) -> None:

@@ -27,37 +27,37 @@ STUCK_SECONDS = 60.0
 log = structlog.get_logger("api")
 
 
-class Bells:
-    """Rings clients' bells from other threads. However many, the loop is called once: each call
-    writes into the pipe through which it also learns of signals, and a full one loses them.
+class Errands:
+    """What other threads want done in the loop. However much, the loop is called once: each call
+    costs a write into the pipe through which it also learns of signals, and a full one loses them.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         self._loop = loop
-        self._due: deque[asyncio.Event] = deque()
+        self._due: deque[Callable[[], object]] = deque()
         self._called = False
 
-    def ring(self, bell: asyncio.Event) -> None:
-        """Set this event, soon, in the loop."""
-        self._due.append(bell)
+    def add(self, errand: Callable[[], object]) -> None:
+        """Call this, soon, in the loop."""
+        self._due.append(errand)
         if not self._called:
             self._called = True
             with suppress(RuntimeError):  # the loop has ended before
-                self._loop.call_soon_threadsafe(self._ring)
+                self._loop.call_soon_threadsafe(self._run)
 
-    def _ring(self) -> None:
-        # First the flag: a bell that comes now calls again, or is found below.
+    def _run(self) -> None:
+        # First the flag: an errand that comes now calls again, or is found below.
         self._called = False
         while self._due:
-            self._due.popleft().set()
+            self._due.popleft()()
 
 
 async def carry_stream(
-    stream: EventStream, head: Message, *, receive: Receive, send: Send, bells: Bells
+    stream: EventStream, head: Message, *, receive: Receive, send: Send, errands: Errands
 ) -> None:
     """Bring a stream to its client until one of them ends."""
     bell = asyncio.Event()
-    stream.feed.ring = partial(bells.ring, bell)
+    stream.feed.ring = partial(errands.add, bell.set)
     gone = asyncio.ensure_future(_gone(receive))
     gone.add_done_callback(lambda _: bell.set())
     try:

@@ -93,7 +93,7 @@ def room_of(app: Flask) -> WaitingRoom:
 
 def waited(body: Json) -> tuple[Json, dict[str, str]]:
     """A video as this request prefers to be told of it, and the headers that say so."""
-    seconds = preferred(request.headers.getlist(HEADER))
+    seconds = preferred(request.headers.get(HEADER, ""))
     if seconds is None:
         return body, {}
     found = room_of(current_app).wait(
@@ -104,9 +104,11 @@ def waited(body: Json) -> tuple[Json, dict[str, str]]:
     return found, {APPLIED: f"wait={seconds}"}
 
 
-def preferred(headers: list[str]) -> int | None:
-    """How many seconds these headers ask to wait, 60 at most; None: not at all, or unreadable."""
-    for preference in ",".join(headers).split(","):
+def preferred(header: str) -> int | None:
+    """How many seconds this header asks to wait, 60 at most; None: not at all, or unreadable.
+    Several ones have been joined by commas on the way.
+    """
+    for preference in header.split(","):
         match = _WAIT.match(preference.partition(";")[0].strip())
         if match is not None:
             return min(int(match[1]), LONGEST) or None

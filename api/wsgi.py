@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -23,7 +24,12 @@ def application() -> Flask:
     found = settings.load()
     logs.configure(found, "web")
     Thread(target=_follow_parent, name="leash", daemon=True).start()
-    return create_app(context.build(found, application="orchestrator web"))
+    app = create_app(context.build(found, application="orchestrator web"))
+    # What is loaded by now stays: to look through it for garbage again and again stops every
+    # request of the process for a tenth of a second.
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 def _follow_parent() -> None:

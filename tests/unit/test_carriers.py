@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from api.carriers import STUCK_SECONDS, Bells, carry_parts, carry_stream
+from api.carriers import STUCK_SECONDS, Errands, carry_parts, carry_stream
 from api.exchange import Parts
 from api.streams import EventStream
 from api.uploads import Message
@@ -100,9 +100,9 @@ def stream_carried(stream: Stream, client: Client) -> float:
     """When the carrying of this stream ended."""
 
     async def carry() -> float:
-        bells = Bells(asyncio.get_running_loop())
+        errands = Errands(asyncio.get_running_loop())
         carried = cast(EventStream, stream)
-        await carry_stream(carried, HEAD, receive=client.receive, send=client.send, bells=bells)
+        await carry_stream(carried, HEAD, receive=client.receive, send=client.send, errands=errands)
         return now()
 
     return run(carry())

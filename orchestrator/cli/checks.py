@@ -188,8 +188,8 @@ def _orphans(ctx: Context) -> Iterator[Check]:
                 f"provider {name}",
                 State.WARN,
                 f"account {account} is not configured, and has {videos} unfinished videos",
-                "Configure it again, or see `orchestrator resolve`; a day after their deadline they "
-                "fail.",
+                "Configure it again, or see `orchestrator resolve`; a day after their deadline "
+                "they fail.",
             )
 
 

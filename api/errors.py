@@ -83,7 +83,7 @@ CODES: Mapping[str, str] = {
     "too_many_uploads": "Too many large bodies come at once; try again.",
     "dependency_down": "The database does not answer; try again.",
     "dependency_busy": "The database is too busy; try again.",
-    "commit_unknown": "Nobody knows whether this was done; try again with the same Idempotency-Key.",
+    "commit_unknown": "Nobody knows whether it was done; try again with the same Idempotency-Key.",
 }
 """The stable codes of this API, for its documentation."""
 

@@ -547,11 +547,13 @@ def test_receivers_of_single_videos_are_forgotten_when_nothing_waits_for_them(ct
 @pytest.mark.parametrize(("hours", "gone"), [(23, 0), (25, 1)])
 def test_receiver_is_remembered_for_a_day_when_it_was_dead(ctx, column, hours, gone):
     """What it did is not forgotten with the last message, or each video would try it anew."""
+    then = datetime.now(UTC) - timedelta(hours=hours)
+    times = {"blocked_until": None, "rung_at": None, column: then}
     sql(
         ctx,
-        f"insert into webhook_targets (target, failures, {column}) values "
-        "('ann https://dead.example', 9, now() - make_interval(hours => :hours))",
-        hours=hours,
+        "insert into webhook_targets (target, failures, blocked_until, rung_at) "
+        "values ('ann https://dead.example', 9, :blocked_until, :rung_at)",
+        **times,
     )
 
     assert gone == housekeeping.tidy(ctx)["receivers"]

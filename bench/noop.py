@@ -4,7 +4,7 @@ orchestrator's own work. For `celery -A bench.noop worker`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ class NoopProvider:
         """Done, whatever it is."""
         return ProviderVideo(provider_video_id, provider_video_id, "completed", "completed")
 
-    def walk(self, *, until: datetime, max_pages: int) -> Walk:
+    def walk(self, *, until: datetime, max_pages: int, wanted: Collection[str] = ()) -> Walk:
         """Nothing to see; whoever walks then asks one by one, which costs nothing here."""
         return Walk((), reached=True, server_offset=timedelta(0))
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
-from threading import Event
+from threading import Event, Lock
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -32,18 +32,24 @@ class Crew:
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="crew")
         self._width = width
         self._stopped = Event()
+        self._lock = Lock()
+        self._busy: set[str] = set()
 
     def each(
-        self, items: Sequence[Item], call: Callable[[Item], Result]
+        self, items: Sequence[Item], call: Callable[[Item], Result], *, together: bool = True
     ) -> Iterator[list[tuple[Item, Result | Exception]]]:
         """Call for each item, many at once; yields what came back, in lots: what comes while the
         last lot is being dealt with is the next one. Nobody waits for the slowest.
 
         An exception takes the place of a result; `Stopped` says that there was no call. Whoever
         stops listening is called no more.
+
+        Args:
+            together: if not, one after the other, each when the one before was dealt with.
         """
-        if len(items) == 1:
-            yield [(items[0], self._result(items[0], call))]
+        if len(items) == 1 or not together:
+            for item in items:
+                yield [(item, self._result(item, call))]
             return
         waiting = deque(items)
         done: SimpleQueue[tuple[Item, Result | Exception]] = SimpleQueue()
@@ -60,6 +66,29 @@ class Crew:
                 yield lot
         finally:
             waiting.clear()
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[bool]:
+        """Whether nobody else in this process is at what has this name."""
+        with self._lock:
+            free = name not in self._busy
+            self._busy.add(name)
+        try:
+            yield free
+        finally:
+            if free:
+                with self._lock:
+                    self._busy.discard(name)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether this process ends."""
+        return self._stopped.is_set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not beyond the end of the process."""
+        if seconds > 0:
+            self._stopped.wait(seconds)
 
     def stop(self) -> None:
         """Make no further calls; those under way go on."""

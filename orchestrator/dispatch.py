@@ -37,8 +37,9 @@ RING_AGAIN_IDLE = 3.0
 """Seconds after which an unanswered ring is repeated while the broker is empty: it was lost."""
 RING_AGAIN_BUSY = 60.0
 """The same while messages wait: it is probably one of them."""
-POLL_CHUNK = 100
 SINGLE_CHUNK = 3
+FOLLOW_FROM = 20
+"""From so many due polls of one account on, one worker follows them all through its list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +133,18 @@ def _rings(ctx: Context, due: list[Due]) -> list[Ring]:
         by_step[item.step].append(item)
     rings = submits((item.id, item.kind) for item in by_step[Step.SUBMIT])
     rings += stores(item.id for item in by_step[Step.STORE])
-    by_chunk: dict[int, list[tuple[str, str, str]]] = defaultdict(list)
+    by_account: dict[tuple[str, str], list[tuple[str, str, str]]] = defaultdict(list)
     for item in by_step[Step.POLL]:
-        provider = ctx.catalog.provider(item.provider, item.account)
-        listed = provider is not None and provider.profile.list != "none"
-        by_chunk[POLL_CHUNK if listed else SINGLE_CHUNK].append(
-            (item.id, item.provider, item.account)
-        )
-    for chunk, items in by_chunk.items():
-        rings += polls(items, chunk=chunk)
+        account = (item.provider, item.account)
+        by_account[account].append((item.id, *account))
+    for account, items in by_account.items():
+        provider = ctx.catalog.provider(*account)
+        if provider is None or provider.profile.list == "none":
+            rings += polls(items, chunk=SINGLE_CHUNK)
+        elif len(items) < FOLLOW_FROM:
+            rings += polls(items, chunk=FOLLOW_FROM)
+        else:
+            rings.append(Ring("follow", account, "poll"))
     return rings
 
 

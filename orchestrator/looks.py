@@ -6,6 +6,8 @@ from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import providers
 from orchestrator.errors import ProviderBusy
+from orchestrator.policies import ENOUGH_DURATIONS, poll_delay
+from orchestrator.records import ProviderState, Video
 
 DETACHED_SECONDS = 86_400.0
 """How long an attempt stays under watch after its video has moved on, and stays matchable after it
@@ -17,6 +19,22 @@ PAUSE_CEILING = 300.0
 def first_poll(ctx: Context, provider: Provider) -> float:
     """Seconds from acceptance to the first look."""
     return ctx.settings.poll_min_seconds or provider.profile.poll_min_seconds
+
+
+def kind_of_work(video: Video) -> str:
+    """Videos of the same kind take about as long."""
+    return f"{video.model} {video.seconds}"
+
+
+def first_wait(
+    ctx: Context, provider: Provider, video: Video, state: ProviderState | None
+) -> float:
+    """The same where it is known how long such videos take: nothing is to be seen before."""
+    minimum = first_poll(ctx, provider)
+    observed = state.durations.get(kind_of_work(video), ()) if state else ()
+    if len(observed) < ENOUGH_DURATIONS:
+        return minimum
+    return poll_delay(0.0, minimum, ctx.dice(), observed=observed)
 
 
 def asked_too_often(ctx: Context, provider: Provider, error: ProviderBusy) -> None:

@@ -7,7 +7,7 @@ has decided otherwise since.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -28,7 +28,7 @@ from orchestrator.errors import (
 from orchestrator.lifecycle import ACCEPT, FAIL, QuotaState, Status, Step
 from orchestrator.policies import backoff
 from orchestrator.providers import ProviderVideo
-from orchestrator.records import Attempt, Video
+from orchestrator.records import Attempt, ProviderState, Video
 
 log = structlog.get_logger(__name__)
 
@@ -69,10 +69,6 @@ def accepted_all(ctx: Context, taken: Sequence[Taken], *, token: str) -> None:
 
 def _accepted_together(ctx: Context, taken: Sequence[Taken], token: str) -> set[str]:
     """Record the plain ones; returns which these are."""
-    waits = {
-        one.video.id: max(looks.first_poll(ctx, one.provider), one.found.poll_after or 0)
-        for one in taken
-    }
     with ctx.database.transaction() as connection:
         plain = acceptances.write(
             connection,
@@ -82,11 +78,17 @@ def _accepted_together(ctx: Context, taken: Sequence[Taken], token: str) -> set[
             ],
             token=token,
         )
-        for name, account in {(o.provider.name, o.provider.account) for o in taken}:
-            providers.recovered(connection, name, account)
+        states = {}
+        for account in {(o.provider.name, o.provider.account) for o in taken}:
+            providers.recovered(connection, *account)
+            states[account] = providers.get(connection, *account)
         moved = transitions.transition_all(
             connection,
-            [Mover(video_id, values={"due_at": waits[video_id]}) for video_id in sorted(plain)],
+            [
+                Mover(one.video.id, values={"due_at": _first_look(ctx, one, states)})
+                for one in taken
+                if one.video.id in plain
+            ],
             ACCEPT,
             values={
                 "step": Step.POLL,
@@ -149,6 +151,14 @@ def accepted(
     if moved is not None:
         changes.published(ctx, [moved])
     return moved
+
+
+def _first_look(
+    ctx: Context, one: Taken, states: Mapping[tuple[str, str], ProviderState | None]
+) -> float:
+    state = states[one.provider.name, one.provider.account]
+    wait = looks.first_wait(ctx, one.provider, one.video, state)
+    return max(wait, one.found.poll_after or 0)
 
 
 def refused(

@@ -76,6 +76,13 @@ def circuit_wait(failures: int, dice: float) -> float:
     )
 
 
+def follow_delay(minimum: float, listed: int, watched: int) -> float:
+    """Seconds from one look through a list to the next: as between two looks at one video, or down
+    to half of that where a page of 100 shows at least 50 videos that we want to know about.
+    """
+    return minimum * min(1.0, max(0.5, listed / max(1, 4 * watched)))
+
+
 def client_delay(age: float) -> float:
     """Seconds after which a client may ask again for a video of this age: 5 at first, 15 from two
     minutes on.

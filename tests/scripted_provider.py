@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -118,7 +118,7 @@ class ScriptedProvider:
         )
         return found
 
-    def walk(self, *, until: datetime, max_pages: int) -> Walk:
+    def walk(self, *, until: datetime, max_pages: int, wanted: Collection[str] = ()) -> Walk:
         """See VideoProvider.walk."""
         walk: Walk = self._answer("walk", until.isoformat(), self.listing)
         return walk

@@ -10,7 +10,7 @@ from functools import cache, wraps
 from celery import Celery
 
 from orchestrator import deliveries, dispatch, reconcile
-from orchestrator.steps import poll, store, submit, watch
+from orchestrator.steps import follow, poll, store, submit, watch
 from workers.process import context, delivering, stopping
 
 
@@ -27,6 +27,11 @@ def remix_videos(*video_ids: str) -> None:
 def poll_videos(video_ids: list[str]) -> None:
     """Look how far these videos are."""
     poll.poll(context(), video_ids)
+
+
+def follow_account(provider: str, account: str) -> None:
+    """Look at the running videos of an account as long as there are any."""
+    follow.follow(context(), provider, account)
 
 
 def store_videos(*video_ids: str) -> None:
@@ -60,13 +65,14 @@ TASKS: Mapping[str, Callable[..., None]] = {
     "create": create_videos,
     "remix": remix_videos,
     "poll": poll_videos,
+    "follow": follow_account,
     "store": store_videos,
     "reconcile": reconcile_account,
     "watch": watch_account,
     "deliver": deliver_webhooks,
     "dispatch": sweep,
 }
-QUEUE_OF = {"reconcile": "dispatch", "watch": "poll"}
+QUEUE_OF = {"follow": "poll", "reconcile": "dispatch", "watch": "poll"}
 """The queues of the tasks that have none of their own name."""
 
 

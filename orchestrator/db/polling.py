@@ -11,6 +11,7 @@ from decimal import Decimal
 from sqlalchemy import Connection, text
 
 from orchestrator.db.rows import ATTEMPT, VIDEO, pair_query, to_pairs, to_videos, video_query
+from orchestrator.lifecycle import Step
 from orchestrator.records import Attempt, Video
 
 
@@ -20,27 +21,39 @@ def claim(
     """Take the due ones among these videos for their poll or store step, with the attempt that the
     provider accepted.
     """
-    rows = connection.execute(
-        pair_query(
-            f"""
-            with d as (
-              select id from videos
-              where id = any(:ids) and step = :step and status = 'in_progress' and due_at <= now()
-                and (lease_until is null or lease_until < now())
-              order by id for update skip locked),
-            v as (
-              update videos u set lease_token = :token, lease_until = now() + make_interval(secs
-                => :lease)
-              from d where u.id = d.id returning u.*)
-            select {VIDEO}, {ATTEMPT} from v join lateral (
-              select * from attempts t where t.video_id = v.id and t.state = 'accepted' and not
-                t.detached
-              order by t.n desc limit 1) a on true
-            """
-        ),
-        {"ids": list(video_ids), "step": step, "token": token, "lease": lease},
+    values = {"ids": list(video_ids), "step": step, "token": token, "lease": lease}
+    query = _CLAIM.format(where="id = any(:ids)", order="id")
+    return to_pairs(connection.execute(pair_query(query), values))
+
+
+def claim_due(
+    connection: Connection, provider: str, account: str, *, token: str, lease: float, limit: int
+) -> list[tuple[Video, Attempt]]:
+    """Take the due polls of an account, the longest due first."""
+    values = {"provider": provider, "account": account, "limit": limit}
+    query = _CLAIM.format(
+        where="provider = :provider and account = :account", order="due_at limit :limit"
     )
-    return to_pairs(rows)
+    return to_pairs(
+        connection.execute(
+            pair_query(query), {**values, "step": Step.POLL, "token": token, "lease": lease}
+        )
+    )
+
+
+_CLAIM = f"""
+  with d as (
+    select id from videos
+    where {{where}} and step = :step and status = 'in_progress' and due_at <= now()
+      and due_at is not null and (lease_until is null or lease_until < now())
+    order by {{order}} for update skip locked),
+  v as (
+    update videos u set lease_token = :token, lease_until = now() + make_interval(secs => :lease)
+    from d where u.id = d.id returning u.*)
+  select {VIDEO}, {ATTEMPT} from v join lateral (
+    select * from attempts t where t.video_id = v.id and t.state = 'accepted' and not t.detached
+    order by t.n desc limit 1) a on true
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ The SDK's own retries are off: a create that it repeats is paid twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -78,7 +78,7 @@ class OpenAIVideos:
         """See `VideoProvider`."""
         return self._reading(lambda: self._retrieve(provider_video_id))
 
-    def walk(self, *, until: datetime, max_pages: int) -> Walk:
+    def walk(self, *, until: datetime, max_pages: int, wanted: Collection[str] = ()) -> Walk:
         """See `VideoProvider`."""
         listing = self._provider.profile.list
         if listing == "none":
@@ -88,6 +88,7 @@ class OpenAIVideos:
             until=until,
             max_pages=max_pages,
             paged=listing == "paged",
+            wanted=wanted,
         )
 
     def delete(self, provider_video_id: str) -> None:

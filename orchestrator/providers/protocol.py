@@ -5,6 +5,7 @@ Methods raise `orchestrator.errors.ProviderError`s, and `Unsupported` for what t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -142,8 +143,9 @@ class VideoProvider(Protocol):
         """
         ...
 
-    def walk(self, *, until: datetime, max_pages: int) -> Walk:
-        """Look through the list, newest first, back to `until` (our clock).
+    def walk(self, *, until: datetime, max_pages: int, wanted: Collection[str] = ()) -> Walk:
+        """Look through the list, newest first, back to `until` (our clock), or until all that is
+        `wanted` (canonical ids) has been seen; such a look is not `reached`.
 
         Raises:
             Unsupported: the profile has no list.

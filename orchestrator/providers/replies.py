@@ -161,12 +161,16 @@ def _member(body: Any, key: str) -> Any:
 
 def _text(value: Any) -> str | None:
     """A text, or a number as one; without what PostgreSQL and UTF-8 cannot keep."""
+    if isinstance(value, str) and value.isascii() and "\0" not in value:
+        return value or None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return str(value).replace("\0", "").encode("utf-8", "ignore").decode() or None
 
 
 def _number(value: Any) -> Decimal | None:
+    if type(value) is int:
+        return Decimal(value)
     text = _text(value)
     try:
         number = Decimal(text.strip().removesuffix("%").removesuffix("s")) if text else None
@@ -176,6 +180,8 @@ def _number(value: Any) -> Decimal | None:
 
 
 def _progress(value: Any) -> int | None:
+    if type(value) is int:
+        return min(max(value, 0), 100)
     number = _number(value)
     if number is None:
         return None
@@ -186,7 +192,7 @@ def _progress(value: Any) -> int | None:
 def _seconds(body: Mapping[str, Any]) -> str | None:
     """The length as a plain number: "4", 4, 4.0 and `duration: 4.0` are the same."""
     for key in _SECONDS_FIELDS:
-        number = _number(body.get(key))
+        number = _number(body[key]) if key in body else None
         if number is not None and 0 < number < 1_000_000:
             return f"{number.normalize():f}"
     return None

@@ -3,7 +3,7 @@ video that was paid for, and some servers answer with the same page for ever."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -24,14 +24,17 @@ def walk(
     until: datetime,
     max_pages: int,
     paged: bool,
+    wanted: Collection[str] = (),
 ) -> Walk:
-    """Fetch pages until the list is known back to `until`, or ends, or repeats itself.
+    """Fetch pages until the list is known back to `until`, or ends, or repeats itself, or all that
+    is `wanted` (canonical ids) has been seen.
 
     fetch: from the id after which the page begins (None = the newest) to the page and the server's
     clock minus ours. paged: whether the profile promises pages; a list that does not say `has_more`
     is whole only where it does not.
     """
     seen: dict[str, ProviderVideo] = {}
+    missing = set(wanted)
     offset = timedelta(0)
     after: str | None = None
     reached = False
@@ -45,7 +48,8 @@ def walk(
         if _ends(page, paged) or _goes_back_past(page.videos, until + offset):
             reached = True
             break
-        if not fresh:
+        missing.difference_update(video.canonical_id for video in fresh)
+        if not fresh or (wanted and not missing):
             break
         after = page.videos[-1].id
     newest_first = sorted(seen.values(), key=lambda v: v.created_at or _UNDATED, reverse=True)

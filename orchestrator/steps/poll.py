@@ -15,6 +15,7 @@ import structlog
 from orchestrator import looks
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
+from orchestrator.crew import Stopped
 from orchestrator.db import polling, providers
 from orchestrator.db.polling import Generated, Running
 from orchestrator.errors import (
@@ -28,13 +29,15 @@ from orchestrator.lifecycle import Step
 from orchestrator.policies import poll_delay
 from orchestrator.providers import ProviderVideo
 from orchestrator.records import Attempt, ProviderState, Video
-from orchestrator.steps.sighting import Pair, Sighting, charged, kind_of_work, seconds_until
+from orchestrator.steps.sighting import Pair, Sighting, charged, seconds_until
 
 log = structlog.get_logger(__name__)
 
 LIST_FROM = 4
 """From so many videos on, a look through the list is cheaper than single ones."""
-MAX_PAGES = 20
+MANY = 10
+"""From so many single looks on, they are made at once."""
+MAX_PAGES = 500
 BAD_ANSWERS = 2
 """One that cannot be read says little of the others; after two the provider is left alone."""
 
@@ -54,7 +57,7 @@ def poll(ctx: Context, video_ids: Sequence[str]) -> None:
             if provider is None:
                 _snooze(ctx, pairs, token, 60)
             else:
-                _Look(ctx, provider, token).at(pairs)
+                Look(ctx, provider, token).at(pairs)
 
 
 def _snooze(ctx: Context, pairs: Sequence[Pair], token: str, seconds: float) -> None:
@@ -63,8 +66,11 @@ def _snooze(ctx: Context, pairs: Sequence[Pair], token: str, seconds: float) -> 
         polling.snooze(connection, ids, token=token, due_in=seconds)
 
 
-class _Look:
-    """One look at some videos of one account: asks, and judges the answers."""
+class Look:
+    """One look at some videos of one account: asks, and judges the answers.
+
+    `minimum`: seconds between two looks at a video. `listed`: how many videos its list has shown.
+    """
 
     def __init__(self, ctx: Context, provider: Provider, token: str):
         self.ctx = ctx
@@ -73,15 +79,19 @@ class _Look:
         self.state: ProviderState | None = None
         self.seen = Sighting(ctx, provider, token)
         self.bad_answers = 0
+        self.minimum = looks.first_poll(ctx, provider)
+        self.listed = 0
 
-    def at(self, pairs: Sequence[Pair]) -> None:
-        """Look at all of them, and record what was seen."""
+    def at(self, pairs: Sequence[Pair], *, within: float = 0.0) -> list[Pair]:
+        """Look at all of them, and record what was seen. Returns those of which there is nothing to
+        say, and which are due again `within` so many seconds: their leases are kept.
+        """
         with self.ctx.database.statement() as connection:
             self.state = providers.get(connection, self.provider.name, self.provider.account)
         paused = seconds_until(self.state.polls_paused_until if self.state else None)
         if paused > 0:
             _snooze(self.ctx, pairs, self.token, paused)
-            return
+            return []
         try:
             self._ask(pairs)
         except ProviderBusy as error:
@@ -89,7 +99,9 @@ class _Look:
         except (ProviderError, Unsupported) as error:
             log.warning("poll_failed", provider=self.provider.name, reason=error.code)
         self.seen.among(pairs)
+        kept = self.seen.unchanged(pairs, within) if within else []
         self.seen.record()
+        return kept
 
     def _ask(self, pairs: Sequence[Pair]) -> None:
         remaining = list(pairs)
@@ -100,13 +112,27 @@ class _Look:
                 self._bear(error)
         client = self.ctx.pool.get(self.provider)
         # Those that have given trouble come last, so that they keep nobody from being seen.
-        for pair in sorted(remaining, key=lambda pair: pair[0].failures):
-            try:
-                self._judge(pair, client.retrieve(pair[1].provider_video_id or ""))
-            except ProviderMissing:
+        remaining.sort(key=lambda pair: pair[0].failures)
+        for lot in self.ctx.crew.each(
+            remaining,
+            lambda pair: client.retrieve(pair[1].provider_video_id or ""),
+            together=len(remaining) > MANY,
+        ):
+            for pair, result in lot:
+                self._hear(pair, result)
+
+    def _hear(self, pair: Pair, result: ProviderVideo | Exception) -> None:
+        match result:
+            case ProviderVideo():
+                self._judge(pair, result)
+            case ProviderMissing():
                 self.seen.missing.append(pair)
-            except ProviderTransient as error:
-                self._bear(error)
+            case ProviderTransient():
+                self._bear(result)
+            case Stopped():
+                self.seen.running.append(Running(pair[0].id, 0, 0.0))
+            case _:
+                raise result
 
     def _bear(self, error: ProviderTransient | Unsupported) -> None:
         """Go on after an answer that says nothing, unless there are too many."""
@@ -121,8 +147,11 @@ class _Look:
         """
         oldest = min(attempt.accepted_at or attempt.sent_at for _, attempt in pairs)
         walk = self.ctx.pool.get(self.provider).walk(
-            until=oldest - timedelta(seconds=60), max_pages=MAX_PAGES
+            until=oldest - timedelta(seconds=60),
+            max_pages=MAX_PAGES,
+            wanted={attempt.canonical_id or "" for _, attempt in pairs},
         )
+        self.listed = len(walk.videos)
         listed = {found.canonical_id: found for found in walk.videos}
         remaining = []
         for pair in pairs:
@@ -167,8 +196,8 @@ class _Look:
         durations = self.state.durations if self.state else {}
         return poll_delay(
             max(age, 0.0),
-            looks.first_poll(self.ctx, self.provider),
+            self.minimum,
             self.ctx.dice(),
-            observed=durations.get(kind_of_work(video), ()),
+            observed=durations.get(looks.kind_of_work(video), ()),
             hint=found.poll_after,
         )

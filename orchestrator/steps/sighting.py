@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -44,6 +45,26 @@ class Sighting:
         seen |= {video.id for video, _ in self.missing}
         self.unseen = [pair for pair in pairs if pair[0].id not in seen]
 
+    def unchanged(self, pairs: Sequence[Pair], within: float) -> list[Pair]:
+        """Those that run on as before and are due again within so many seconds: taken out of what
+        is recorded.
+        """
+        shown = {item.id: item for item in self.running}
+        late = {video.id for video, _ in self.late}
+        kept = [
+            pair
+            for pair in pairs
+            if (item := shown.get(pair[0].id)) is not None
+            and item.progress <= pair[0].progress
+            and item.due_in <= within
+            and not pair[0].failures
+            and pair[0].missing_since is None
+            and item.id not in late
+        ]
+        ids = {video.id for video, _ in kept}
+        self.running = [item for item in self.running if item.id not in ids]
+        return kept
+
     def record(self) -> None:
         """Write down all of it, in few statements."""
         with self.ctx.database.transaction() as connection:
@@ -58,20 +79,25 @@ class Sighting:
             self._miss(pair)
         for video, _ in self.late:
             self._time_out(video)
+        self._overlook()
+
+    def _overlook(self) -> None:
+        """What could not be seen is looked at later, the more often that happens the later."""
+        base = looks.first_poll(self.ctx, self.provider)
+        by_failures: dict[int, list[str]] = defaultdict(list)
         for video, _ in self.unseen:
-            base = looks.first_poll(self.ctx, self.provider)
-            wait = backoff(
-                base, video.failures + 1, self.ctx.dice(), ceiling=max(base, RETRY_CEILING)
-            )
+            by_failures[video.failures].append(video.id)
+        for failures, ids in by_failures.items():
+            wait = backoff(base, failures + 1, self.ctx.dice(), ceiling=max(base, RETRY_CEILING))
             with self.ctx.database.statement() as connection:
-                polling.snooze(connection, [video.id], token=self.token, due_in=wait, failed=True)
+                polling.snooze(connection, ids, token=self.token, due_in=wait, failed=True)
 
     def _observe(self, stored: Sequence[Video]) -> None:
         """Learn how long such videos take; a sample now and then is enough."""
         by_id = {item.id: item.n for item in self.generated}
         for video in stored[:1]:
             if by_id and self.ctx.limits.once(
-                f"observed:{self.provider.name}:{kind_of_work(video)}", 1.0
+                f"observed:{self.provider.name}:{looks.kind_of_work(video)}", 1.0
             ):
                 with self.ctx.database.statement() as connection:
                     attempt = attempts.accepted_of(connection, video.id)
@@ -79,7 +105,7 @@ class Sighting:
                         continue
                     took = (attempt.ended_at - attempt.accepted_at).total_seconds()
                     name, account = self.provider.name, self.provider.account
-                    providers.observe(connection, name, account, kind_of_work(video), took)
+                    providers.observe(connection, name, account, looks.kind_of_work(video), took)
 
     def _fail(self, video: Video, attempt: Attempt, found: ProviderVideo) -> None:
         with self.ctx.database.transaction() as connection:
@@ -150,11 +176,6 @@ def charged(ctx: Context, provider: Provider, video: Video, found: ProviderVideo
     # Of an extension the provider tells the length with its source, which was paid for before.
     seconds = video.extension_seconds or found.seconds or video.seconds
     return ctx.catalog.price(provider, video.model, found.size or video.size, seconds)
-
-
-def kind_of_work(video: Video) -> str:
-    """Videos of the same kind take about as long."""
-    return f"{video.model} {video.seconds}"
 
 
 def seconds_until(moment: datetime | None) -> float:

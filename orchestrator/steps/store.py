@@ -99,7 +99,7 @@ def complete(
     """
     if not copied:
         return []
-    days = ctx.settings.content_retention_days
+    days = ctx.settings.bytes_kept_days
     movers = []
     for video, provider, stored in copied:
         # Pictures are fetched next; if that fails, or we do, the sweep sees to it.

@@ -11,19 +11,21 @@ import structlog
 
 from orchestrator import changes
 from orchestrator.context import Context
-from orchestrator.db import deliveries, receipts, targets, transitions
+from orchestrator.db import audit, deliveries, receipts, targets, transitions
 from orchestrator.db import housekeeping as rows
 from orchestrator.db.engine import Connection
 from orchestrator.db.transitions import After
 from orchestrator.errors import StorageError
+from orchestrator.ids import first_id_of
 from orchestrator.lifecycle import EventType
 from orchestrator.records import Video
+from orchestrator.settings import QUIET_DAYS
 
 log = structlog.get_logger(__name__)
 
 BATCH = 200
+VIDEOS = 1000
 ROWS = 5000
-"""A round a minute must keep up with thousands of videos a minute."""
 LISTED = 1000
 KEY_DAYS = 7.0
 RECEIPT_DAYS = 7.0
@@ -36,21 +38,59 @@ def tidy(ctx: Context, places: dict[str, str] | None = None) -> dict[str, int]:
     """One round of everything; returns how many of each went.
 
     Args:
-        places: where the last round stopped in each folder of the storage, and in the events;
-            this one goes on there and notes where it stopped. Without it, a round begins at the
-            beginning.
+        places: where the last round stopped among the videos, the events, and in each folder of the
+            storage; this one goes on there and notes where it stopped. Without it, a round begins
+            at the beginning.
     """
     places = {} if places is None else places
     return {
-        "contents": _purge(ctx),
+        **prune(ctx, places),
         "orphans": _sweep_orphans(ctx, places, "videos/", rows.content_in_use),
         "inputs": _sweep_orphans(ctx, places, "inputs/", rows.inputs_in_use),
+    }
+
+
+def prune(ctx: Context, places: dict[str, str]) -> dict[str, int]:
+    """A round as `tidy` makes it, but for the search of the storage for what no row names: that is
+    no hurry, and costs requests.
+    """
+    return {
+        "videos": _prune_videos(ctx, places),
+        "contents": _purge(ctx),
         "keys": _forget_keys(ctx),
         "events": _prune_events(ctx, places),
         "deliveries": _prune_deliveries(ctx),
         "receivers": _forget_receivers(ctx),
         "receipts": _forget_receipts(ctx),
+        "acts": _prune_acts(ctx),
     }
+
+
+def behind(gone: dict[str, int], places: dict[str, str]) -> bool:
+    """Whether the round that made `gone` and `places` has left something that could go at once."""
+    full = (count >= (BATCH if kind == "contents" else ROWS) for kind, count in gone.items())
+    return any(full) or any(places.get(kind) for kind in ("videos", "events"))
+
+
+def _prune_videos(ctx: Context, places: dict[str, str]) -> int:
+    """Videos that ended long ago. Their bytes go as those of expired ones do, and are told of, a
+    week before the rest: so a row never claims what is not there, nor a file what is in no row.
+    """
+    days = ctx.settings.video_retention_days
+    if days is None:
+        return 0
+    with ctx.database.transaction() as connection:
+        pruned = rows.prune_videos(
+            connection,
+            days=days,
+            quiet=QUIET_DAYS,
+            after=places.get("videos", ""),
+            before=first_id_of(datetime.now(UTC) - timedelta(days=days + QUIET_DAYS)),
+            limit=VIDEOS,
+        )
+    places["videos"] = pruned.place
+    ctx.cache.invalidate_videos(pruned.video_ids)
+    return len(pruned.video_ids)
 
 
 def _purge(ctx: Context) -> int:
@@ -144,3 +184,11 @@ def _forget_receivers(ctx: Context) -> int:
 def _forget_receipts(ctx: Context) -> int:
     with ctx.database.statement() as connection:
         return receipts.forget(connection, days=RECEIPT_DAYS, limit=ROWS)
+
+
+def _prune_acts(ctx: Context) -> int:
+    days = ctx.settings.audit_retention_days
+    if days is None:
+        return 0
+    with ctx.database.statement() as connection:
+        return audit.prune(connection, days=days, limit=ROWS)

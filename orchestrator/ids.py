@@ -34,6 +34,11 @@ def time_of(video_id: str) -> datetime:
     return datetime.fromtimestamp(min(milliseconds, _LAST_MILLISECOND) / 1000, UTC)
 
 
+def first_id_of(moment: datetime) -> str:
+    """What sorts before every id made then or later, and behind every earlier one."""
+    return f"video_{max(0, round(moment.timestamp() * 1000)):012x}"
+
+
 def is_video_id(text: str) -> bool:
     """Whether this could be an id of ours; spares the database what cannot."""
     return _VIDEO_ID.match(text) is not None

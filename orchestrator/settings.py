@@ -19,6 +19,9 @@ T = TypeVar("T")
 
 DEFAULT_DATABASE_URL = "postgresql://postgres@127.0.0.1:5432/orchestrator"
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+QUIET_DAYS = 7.0
+"""A video is pruned when nothing has happened to it for so long: who was away for less has heard of
+its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class Settings:
     deleted_retention_days: float = 7
     content_retention_days: float | None = None
     event_retention_days: float | None = None
+    video_retention_days: float | None = None
+    audit_retention_days: float | None = None
     rate_limit_rpm: int | None = None
     web_threads: int = 32
     web_processes: int = 1
@@ -62,6 +67,21 @@ class Settings:
     def local_webhooks(self) -> bool:
         """Whether webhooks may go to this machine: only where that gives nobody a way in."""
         return self.webhook_allow_local or self.auth == "off"
+
+    @property
+    def bytes_kept_days(self) -> float | None:
+        """How long the bytes of a completed video stay; None: for ever."""
+        return _least(self.content_retention_days, self.video_retention_days)
+
+    @property
+    def events_kept_days(self) -> float | None:
+        """How far back nothing is missing among the events of a user; None: to the beginning."""
+        goodbye = None if self.video_retention_days is None else QUIET_DAYS
+        return _least(self.event_retention_days, goodbye)
+
+
+def _least(*days: float | None) -> float | None:
+    return min((d for d in days if d is not None), default=None)
 
 
 def load(env: Mapping[str, str] | None = None) -> Settings:
@@ -101,6 +121,9 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         deleted_retention_days=read.number("DELETED_RETENTION_DAYS", 7.0, float, 0, 3650),
         content_retention_days=read.optional("CONTENT_RETENTION_DAYS", 0, 36_500),
         event_retention_days=read.optional("EVENT_RETENTION_DAYS", 0, 36_500),
+        # Not less than a month, so that what is used of a quota can be counted again in the rows.
+        video_retention_days=read.optional("VIDEO_RETENTION_DAYS", 31, 36_500),
+        audit_retention_days=read.optional("AUDIT_RETENTION_DAYS", 1, 36_500),
         rate_limit_rpm=read.number("RATE_LIMIT_RPM", 0, int, 0, 1_000_000) or None,
         web_threads=read.number("WEB_THREADS", 32, int, 1, 512),
         web_processes=read.number("WEB_PROCESSES", 1, int, 1, 64),

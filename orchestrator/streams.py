@@ -126,7 +126,7 @@ def enter_user(ctx: Context, user_id: str, cursor: str | None) -> UserPlace:
     if cursor is None:
         return UserPlace(user_id, None)
     place = _parsed(user_id, cursor)
-    days = ctx.settings.event_retention_days
+    days = ctx.settings.events_kept_days
     kept_since = 0.0
     if days is not None:
         kept_since = (datetime.now(UTC) - timedelta(days=days) + _SLACK).timestamp()

@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 def run(ctx: Context, stop: threading.Event) -> None:
     """Sweep until `stop` is set."""
     tidy_at = time.monotonic()
+    behind = False
     places: dict[str, str] = {}
     while not stop.is_set():
         began = time.monotonic()
@@ -33,9 +34,12 @@ def run(ctx: Context, stop: threading.Event) -> None:
                 log.info(
                     "swept", admitted=swept.admitted, rescued=swept.rescued, expired=swept.expired
                 )
+            wanted, behind = behind, False
             if began >= tidy_at:
                 tidy_at = began + TIDY_SECONDS
-                housekeeping.tidy(ctx, places)
+                behind = housekeeping.behind(housekeeping.tidy(ctx, places), places)
+            elif wanted:
+                behind = housekeeping.behind(housekeeping.prune(ctx, places), places)
         except OrchestratorError as error:
             log.warning("sweep_failed", reason=error.code)
         except Exception:

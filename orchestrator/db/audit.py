@@ -63,6 +63,18 @@ def write(
     )
 
 
+def prune(connection: Connection, *, days: float, limit: int) -> int:
+    """Drop the oldest acts, of those that are older than that. Returns how many."""
+    # In the order of their ids, which is that of time but for what was written at the same moment.
+    return connection.execute(
+        text(
+            "delete from audit_log where id in (select id from audit_log order by id limit :limit) "
+            "and created_at < now() - make_interval(secs => :age)"
+        ),
+        {"age": days * 86_400, "limit": limit},
+    ).rowcount
+
+
 def page(
     connection: Connection, filters: Mapping[str, Any], *, before: int | None, limit: int
 ) -> list[Act]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
@@ -91,3 +92,71 @@ def prune_events(connection: Connection, *, days: float, after: str, limit: int)
         {"age": days * 86_400, "after": after, "limit": limit},
     ).one()
     return int(row[0]), row[2] if row[1] == limit else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What became of a page of old videos: these are gone, of so many others the bytes may go now,
+    and there the next page begins ("": this was the last one).
+    """
+
+    video_ids: tuple[str, ...]
+    expired: int
+    place: str
+
+
+# PostgreSQL keeps the plans of what it deletes in passing (attempts, events, deliveries) with the
+# connection: one that was made while a table was small would read all of it for each video.
+_BY_INDEX = text("select set_config('enable_seqscan', 'off', true)")
+_PRUNE = text(
+    """
+    with page as (
+      select id from videos where id > :after and id < :before order by id limit :limit),
+    -- Those that ended before anybody wished videos to go: the bytes first, by the usual way.
+    expired as (
+      update videos v set expires_at = now() from page p
+      where v.id = p.id and v.status = 'completed' and v.purged_at is null
+        and (v.expires_at is null or v.expires_at > now())
+        and v.finished_at < now() - make_interval(secs => :age)
+      returning 1),
+    over as (
+      select v.id from page p join videos v on v.id = p.id
+      where v.finished_at < now() - make_interval(secs => :age)
+        and v.updated_at < now() - make_interval(secs => :quiet)
+        and (v.content_key is null or v.purged_at is not null)
+        and v.quota_state <> 'reserved'
+        and not exists (select 1 from attempts a where a.video_id = v.id
+          and (a.ended_at is null or a.due_at is not null))
+        and not exists (select 1 from deliveries d where d.video_id = v.id and d.state = 'pending')
+        -- Who makes one of it needs its provider's id.
+        and not exists (select 1 from videos r where r.remixed_from_video_id = v.id
+          and r.step is not null)
+      order by v.id for update of v skip locked),
+    gone as (delete from videos v using over o where v.id = o.id returning v.id)
+    select array(select id from gone), (select count(*) from expired), (select count(*) from page),
+      (select max(id) from page)
+    """
+)
+
+
+def prune_videos(
+    connection: Connection, *, days: float, quiet: float, after: str, before: str, limit: int
+) -> Pruned:
+    """Of the next `limit` videos with ids between `after` and `before`, drop those that ended
+    `days` ago, with all that belongs to them, and let the bytes of the others expire.
+
+    One stays while it has bytes, something about it is unsettled, undelivered or still needed, or
+    anything has happened to it in the last `quiet` days.
+    """
+    connection.execute(_BY_INDEX)
+    row = connection.execute(
+        _PRUNE,
+        {
+            "age": days * 86_400,
+            "quiet": quiet * 86_400,
+            "after": after,
+            "before": before,
+            "limit": limit,
+        },
+    ).one()
+    return Pruned(tuple(row[0]), int(row[1]), row[3] if row[2] == limit else "")

@@ -95,6 +95,8 @@ OF_USERS: Mapping[str, str] = {
           from videos v where v.user_id = q.user_id and v.quota_period = q.period_started_at) r
           on true
         where q.user_id > :after and q.user_id <= :upto
+          -- Of a month that is over, videos may have been pruned before anybody begins the next.
+          and q.reset_at > now()
           and (q.videos_created <> r.videos or q.cost_used <> r.cost)""",
 }
 # Whoever works next takes over what has run out, so a lease that nobody has taken for so long says

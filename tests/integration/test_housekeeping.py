@@ -5,12 +5,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
-from orchestrator import endings, housekeeping, submissions
-from orchestrator.errors import StorageError
+from orchestrator import endings, housekeeping, invariants, streams, submissions, views
+from orchestrator.db import audit
+from orchestrator.errors import Gone, StorageError
+from orchestrator.ids import first_id_of
 from orchestrator.wishes import IdempotencyKey, InputFile
 from tests.core import caller, make_request, opened, race, row, sql, submit
-from tests.factories import complete, make_image
+from tests.factories import complete, fail, make_image
 
 
 @pytest.fixture
@@ -235,6 +238,193 @@ def test_old_events_go_when_those_before_them_stay(ctx, monkeypatch):
 
     assert [0, 1, 2, 1] == rounds
     assert [] == sql(ctx, "select 1 from video_events where video_id = :id", id=ended)
+
+
+YEAR = 365
+
+
+@pytest.fixture
+def keeping(ctx):
+    """The same context, in which finished videos stay for 40 days."""
+    return replace(ctx, settings=replace(ctx.settings, video_retention_days=40))
+
+
+def aged(ctx, video, days=YEAR):
+    """The same video, all of whose life was so many days earlier; also its id tells that age."""
+    old = first_id_of(datetime.now(UTC) - timedelta(days=days)) + video.id[-20:]
+    with ctx.database.transaction() as connection:
+        # As a replica, the keys between the tables may be broken for a moment.
+        connection.exec_driver_sql("set local session_replication_role = replica")
+        for table in ("attempts", "video_events", "deliveries"):
+            connection.execute(
+                text(f"update {table} set video_id = :old where video_id = :id"),  # noqa: S608
+                {"old": old, "id": video.id},
+            )
+        connection.execute(text(_AGE), {"old": old, "id": video.id, "days": days})
+    return row(ctx, old)
+
+
+_AGE = """
+update videos set id = :old, created_at = created_at - make_interval(days => :days),
+  updated_at = updated_at - make_interval(days => :days),
+  quota_period = quota_period - make_interval(days => :days),
+  finished_at = finished_at - make_interval(days => :days)
+where id = :id
+"""
+
+
+def quiet(ctx, video):
+    """Nothing has happened to this video for a while."""
+    sql(
+        ctx,
+        "update videos set updated_at = now() - interval '8 days' where id = :id",
+        id=video.id,
+    )
+
+
+def left(ctx):
+    """The ids of all videos."""
+    return {found[0] for found in sql(ctx, "select id from videos")}
+
+
+def test_finished_videos_go_with_all_that_belongs_to_them(keeping):
+    """The bytes first, and somebody may hear of that for a week; then the rest."""
+    old = aged(keeping, complete(keeping, submit(keeping).id))
+    sql(keeping, "update user_quotas set videos_created = 0 where user_id = 'ann'")
+    young = complete(keeping, submit(keeping).id)
+    before = sql(keeping, "select videos_created, cost_used from user_quotas where user_id = 'ann'")
+
+    first = housekeeping.tidy(keeping)
+    told = row(keeping, old.id)
+    quiet(keeping, old)
+    second = housekeeping.tidy(keeping)
+
+    assert [(0, 1), (1, 0)] == [(found["videos"], found["contents"]) for found in (first, second)]
+    assert told.purged_at is not None
+    assert not lies_there(keeping, old.content_key)
+    assert {young.id} == left(keeping)
+    assert [] == sql(keeping, "select 1 from video_events where video_id = :id", id=old.id)
+    assert before == sql(
+        keeping, "select videos_created, cost_used from user_quotas where user_id = 'ann'"
+    )
+    assert lies_there(keeping, young.content_key)
+    assert [] == invariants.check(keeping)
+
+
+def test_finished_videos_stay_when_no_retention_is_set(ctx):
+    """Nothing goes for good that nobody has asked to go."""
+    old = aged(ctx, fail(ctx, submit(ctx).id))
+
+    assert 0 == housekeeping.tidy(ctx)["videos"]
+    assert {old.id} == left(ctx)
+
+
+STAYS = {
+    "young": "update videos set finished_at = now() - interval '39 days' where id = :id",
+    "touched": "update videos set updated_at = now() - interval '6 days' where id = :id",
+    "live": "update videos set status = 'queued', step = 'submit', finished_at = null, "
+    "hold_reason = 'operator' where id = :id",
+    "unsettled": "update videos set quota_state = 'reserved' where id = :id",
+    "with an open attempt": "insert into attempts (video_id, n, provider, account, state, "
+    "canonical_id, detached) values (:id, 7, 'p', 'a', 'accepted', 'x', true)",
+    "with an attempt that may turn up": "insert into attempts (video_id, n, provider, account, "
+    "state, ended_at, due_at) values (:id, 7, 'p', 'a', 'abandoned', now(), now())",
+    "with a webhook to send": "insert into deliveries (message_id, url, target, user_id, "
+    "video_id, type, data) values ('m', 'http://127.0.0.1:1/', 't', 'ann', :id, 'failed', '{}')",
+    "with a remix under way": "update videos set remixed_from_video_id = :id where step = 'submit'",
+}
+
+
+@pytest.mark.parametrize("why", STAYS)
+def test_finished_video_stays_when_something_needs_it(keeping, why):
+    """Nothing that is owed, unsettled or under way loses its row."""
+    old = aged(keeping, fail(keeping, submit(keeping).id))
+    submit(keeping)
+    sql(keeping, STAYS[why], id=old.id)
+
+    assert 0 == housekeeping.tidy(keeping)["videos"]
+    assert old.id in left(keeping)
+
+
+def test_finished_videos_go_when_those_before_them_stay(keeping, monkeypatch):
+    """Three old ones wait for an operator: a round goes on behind them."""
+    monkeypatch.setattr(housekeeping, "VIDEOS", 2)
+    for days in range(3):
+        aged(keeping, submit(keeping), days=YEAR + days)
+    aged(keeping, fail(keeping, submit(keeping).id), days=YEAR - 1)
+    places: dict[str, str] = {}
+
+    rounds = []
+    for _ in range(3):
+        gone = housekeeping.tidy(keeping, places)
+        rounds.append((gone["videos"], housekeeping.behind(gone, places)))
+
+    assert [(0, True), (1, True), (0, False)] == rounds
+    assert 3 == len(left(keeping))
+
+
+def test_key_of_a_pruned_video_makes_no_second_one(keeping):
+    """The key outlives the row: whoever repeats the request is told that it is gone."""
+    key = IdempotencyKey("k", "POST /api/videos")
+    made = submissions.create(keeping, caller(), make_request(), key=key).video
+    old = aged(keeping, fail(keeping, made.id))
+    sql(keeping, "update idempotency_keys set video_ids = array[:id]", id=old.id)
+
+    assert 1 == housekeeping.tidy(keeping)["videos"]
+
+    with pytest.raises(Gone):
+        submissions.create(keeping, caller(), make_request(), key=key)
+    assert set() == left(keeping)
+
+
+def test_reader_of_events_is_told_when_videos_may_have_been_pruned(keeping):
+    """Who was away for less than a week has missed nothing; before that, perhaps everything."""
+    now = int(datetime.now(UTC).timestamp())
+    ages = {days: streams.UserPlace("ann", 1, 0, now - days * 86_400).cursor for days in (6, 8)}
+
+    missed = {days: streams.enter_user(keeping, "ann", c).missed for days, c in ages.items()}
+
+    assert {6: False, 8: True} == missed
+
+
+def test_pruned_video_is_forgotten_by_the_cache(keeping):
+    """Nobody reads for an hour what is no longer there."""
+    old = aged(keeping, fail(keeping, submit(keeping).id))
+    keeping.cache.put_video(views.video(old))
+
+    housekeeping.tidy(keeping)
+
+    assert keeping.cache.get_video(old.id) is None
+
+
+@pytest.mark.parametrize(("days", "gone"), [(None, 0), (90, 2)])
+def test_old_acts_go_when_a_retention_is_set(ctx, days, gone):
+    """The trail of what admins do is kept for good unless somebody decides otherwise."""
+    with ctx.database.transaction() as connection:
+        for subject in "abc":
+            audit.write(connection, None, audit.Action.CACHE_CLEARED, subject)
+    sql(
+        ctx,
+        "update audit_log set created_at = now() - interval '91 days' where subject in ('a', 'b')",
+    )
+    kept = replace(ctx, settings=replace(ctx.settings, audit_retention_days=days))
+
+    assert gone == housekeeping.tidy(kept)["acts"]
+    assert 3 - gone == sql(ctx, "select count(*) from audit_log")[0][0]
+
+
+@pytest.mark.parametrize(
+    ("gone", "places", "expected"),
+    [
+        ({"keys": 3, "contents": 2}, {"videos/": "a"}, False),
+        ({"keys": housekeeping.ROWS}, {}, True),
+        ({"contents": housekeeping.BATCH}, {}, True),
+        ({}, {"events": "2026-01-01"}, True),
+    ],
+)
+def test_round_is_behind_when_it_took_all_that_it_may(gone, places, expected):
+    """Then the scheduler does not wait a minute for the next."""
+    assert expected is housekeeping.behind(gone, places)
 
 
 def test_rounds_are_bounded(ctx, monkeypatch):

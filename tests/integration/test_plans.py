@@ -9,6 +9,7 @@ from sqlalchemy import event, text
 from orchestrator.db import (
     acceptances,
     attempts,
+    audit,
     backlog,
     deliveries,
     events,
@@ -191,6 +192,10 @@ QUERIES = {
         c, [f"videos/video_{n:032x}/a.mp4" for n in range(9000, 9200)]
     ),
     "housekeeping.forget_keys": lambda c: housekeeping.forget_keys(c, days=14, limit=200),
+    "housekeeping.prune_videos": lambda c: housekeeping.prune_videos(
+        c, days=31, quiet=7, after="", before="video_g", limit=200
+    ),
+    "audit.prune": lambda c: audit.prune(c, days=31, limit=200),
     "housekeeping.prune_events": lambda c: housekeeping.prune_events(
         c, days=14, after="", limit=200
     ),

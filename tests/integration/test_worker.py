@@ -12,6 +12,7 @@ import pytest
 import redis
 from celery.contrib.testing.worker import start_worker
 
+from orchestrator import housekeeping
 from orchestrator.broker import celery_app
 from orchestrator.context import Context, build
 from orchestrator.db import attempts, videos
@@ -186,6 +187,23 @@ def test_scheduler_goes_on_when_the_database_is_away(
         scheduler.run(broken, stop)
 
     assert 0 == stop.left
+
+
+def test_scheduler_tidies_again_at_once_when_there_is_more(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mountain is not removed at one batch a minute, nor is what is left of it."""
+    monkeypatch.setattr(housekeeping, "ROWS", 2)
+    with ctx.database.transaction() as connection:
+        connection.exec_driver_sql(
+            "insert into idempotency_keys select 'ann', 'r', n, 'f', 202, '{}', "
+            "now() - interval '8 days' from generate_series(1, 5) n"
+        )
+
+    scheduler.run(ctx, Rounds(3))
+
+    with ctx.database.statement() as connection:
+        assert 0 == connection.exec_driver_sql("select count(*) from idempotency_keys").scalar()
 
 
 def test_scheduler_sweeps_and_tidies_in_its_first_round(ctx: Context) -> None:

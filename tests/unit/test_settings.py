@@ -22,6 +22,8 @@ RANGES = [
     ("DELETED_RETENTION_DAYS", "deleted_retention_days", 0, 3650),
     ("CONTENT_RETENTION_DAYS", "content_retention_days", 0, 36_500),
     ("EVENT_RETENTION_DAYS", "event_retention_days", 0, 36_500),
+    ("VIDEO_RETENTION_DAYS", "video_retention_days", 31, 36_500),
+    ("AUDIT_RETENTION_DAYS", "audit_retention_days", 1, 36_500),
     ("WEB_THREADS", "web_threads", 1, 512),
     ("WEB_PROCESSES", "web_processes", 1, 64),
     ("REQUEST_TIMEOUT_SECONDS", "request_timeout_seconds", 0.5, 3600),

@@ -20,7 +20,7 @@ from orchestrator.submissions import Submitted
 from orchestrator.wishes import IdempotencyKey, VideoRequest, Wish, prepare
 
 MAX_VIDEOS = 1000
-CHUNK = 100
+CHUNK = 250
 
 Request = VideoRequest | OrchestratorError
 """What is asked for in one place of the batch, or why that cannot be read."""

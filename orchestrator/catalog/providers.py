@@ -93,7 +93,7 @@ class Catalog:
                 param="model",
                 code="unknown_model",
             )
-        return tuple(self.providers[name] for name in self.models[model].providers)
+        return tuple([self.providers[name] for name in self.models[model].providers])
 
     def offers(self, kind: str) -> bool:
         """Whether any provider makes videos of this kind."""

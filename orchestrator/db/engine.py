@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pydantic_core import from_json
 from sqlalchemy import Connection as Connection
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
@@ -34,6 +35,8 @@ class Database:
             pool_timeout=10,
             pool_pre_ping=True,
             pool_use_lifo=True,
+            # Each row of `videos` has a document: five times as fast as the standard library.
+            json_deserializer=from_json,
             connect_args={
                 "connect_timeout": 5,
                 "application_name": application,

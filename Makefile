@@ -50,7 +50,7 @@ e2e: $(DEV) ## Run the tests that start real processes
 	@$(PY) -m pytest -q tests/e2e
 
 chaos: $(DEV) ## Kill and disturb a whole installation; SEEDS=1,2,3 for more runs
-	@$(PY) -m pytest -q tests/chaos $(if $(SEEDS),--chaos-seeds $(SEEDS))
+	@$(PY) -m pytest -q -n 2 --dist loadgroup tests/chaos $(if $(SEEDS),--chaos-seeds $(SEEDS))
 
 bench: $(RUN) ## Measure speed; FULL=1 full size and peers, ONLY="submit reads", KEEP=1 for bench/results
 	@$(PY) -m bench $(ONLY) $(if $(filter 1,$(FULL)),--full) $(if $(filter 1,$(KEEP)),--out bench/results)

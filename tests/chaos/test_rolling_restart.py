@@ -43,7 +43,7 @@ class Load:
             thread.join()
 
     def _run(self, number: int) -> None:
-        while not self._stop.wait(0.3):
+        while not self._stop.wait(0.8):
             self._ask(f"a boat from pier {number}", str(uuid4()))
 
     def _ask(self, prompt: str, key: str) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from threading import Thread
 
@@ -118,6 +118,34 @@ def test_request_is_answered_when_sigterm_comes_in_the_middle(start: Start, port
     assert answer.startswith(b"HTTP/1.1 202 ")
     assert 0 == process.wait(PATIENCE)
     assert [False] == [alive(worker) for worker in workers]
+
+
+def test_kept_connections_are_answered_once_more_when_sigterm_comes(
+    start: Start, port: int
+) -> None:
+    """Each is told to close before it is closed, however long it has been idle."""
+    process = start()
+    with ExitStack() as stack:
+        first, *others = (
+            stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)))
+            for _ in range(5)
+        )
+        for connection in (first, *others):
+            assert (200, False) == ask(connection)
+
+        process.send_signal(signal.SIGTERM)
+        wait_until(lambda: ask(first) == (200, True))
+
+        assert [(200, True)] * 4 == [ask(connection) for connection in others]
+    assert 0 == process.wait(PATIENCE)
+
+
+def ask(connection: http.client.HTTPConnection) -> tuple[int, bool]:
+    """The status of an answer on this connection, and whether it is closed now."""
+    connection.request("GET", "/healthz")
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status, answer.will_close
 
 
 def test_workers_end_when_their_supervisor_is_killed(start: Start) -> None:

@@ -15,6 +15,7 @@ from orchestrator.db import (
     events,
     health,
     housekeeping,
+    idempotency,
     invariants,
     lanes,
     looks,
@@ -31,6 +32,8 @@ from orchestrator.db import (
     transitions,
     videos,
 )
+from orchestrator.db.idempotency import Claim
+from orchestrator.db.submissions import Try
 from orchestrator.db.videos import Filters
 from orchestrator.lifecycle import CANCEL, EventType
 from tests.integration.full_tables import filled
@@ -38,6 +41,7 @@ from tests.integration.full_tables import filled
 BIG = {"videos", "attempts", "video_events", "idempotency_keys", "user_quotas"}
 ACCOUNT = ("default", "sandbox")
 VIDEO = f"video_{5:032x}"
+KEYS = [Claim(f"user{n}", "POST /api/videos", f"k{n}", "f", f"video_{n:032x}") for n in range(30)]
 MIDDLE = datetime.now(UTC) - timedelta(minutes=9000)
 
 
@@ -157,6 +161,12 @@ QUERIES = {
     "polling.ask": lambda c: polling.ask(c, VIDEO, at_least=5),
     "submissions.room": lambda c: submissions.room(c, *ACCOUNT, ahead=500),
     "submissions.live_retry": lambda c: submissions.live_retry(c, VIDEO),
+    "submissions.absorb": lambda c: submissions.absorb(
+        c, [Try("hog", None, f"{n}", 2, 600.0) for n in range(30)]
+    ),
+    "idempotency.claim": lambda c: idempotency.claim(c, KEYS),
+    "idempotency.free": lambda c: idempotency.free(c, KEYS[:5]),
+    "quotas.lock": lambda c: quotas.lock(c, [f"user{n}" for n in range(30)]),
     "quotas.reserve": lambda c: quotas.reserve(c, [quotas.Wanted("user8", 1, Decimal(1))]),
     "videos.get": lambda c: videos.get(c, VIDEO),
     "videos.page": lambda c: videos.page(c, "hog", Filters(), limit=21),

@@ -87,7 +87,7 @@ class Context:
 
     def close(self) -> None:
         """Let go of everything, in the order in which it depends on each other."""
-        self.crew.close()
+        self.crew.stop()
         self.leases.close()
         self.pool.close()
         self.broker.close()

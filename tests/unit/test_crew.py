@@ -1,0 +1,110 @@
+"""The crew: calls of one message at once, results as they come, as many threads as it takes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from orchestrator.crew import FEW, MANY, Crew, Stopped
+
+WAIT = 10
+
+
+def flat(lots: Iterable[list[Any]]) -> list[Any]:
+    """All that came, whatever the lots."""
+    return [pair for lot in lots for pair in lot]
+
+
+def test_each_brings_every_result_with_its_item() -> None:
+    """Nothing is lost, doubled or mixed up."""
+    crew = Crew()
+
+    found = flat(crew.each(list(range(200)), lambda n: n * n))
+
+    assert {n: n * n for n in range(200)} == dict(found)
+    assert 200 == len(found)
+
+
+def test_exception_takes_the_place_of_its_result_only() -> None:
+    """One that fails spoils nothing for the others."""
+    error = ValueError("seven")
+
+    def call(n: int) -> int:
+        if n == 7:
+            raise error
+        return n
+
+    found = dict(flat(Crew().each(list(range(20)), call)))
+
+    assert error is found.pop(7)
+    assert {n: n for n in range(20) if n != 7} == found
+
+
+def test_quick_results_come_before_a_slow_one() -> None:
+    """Whoever waits for its provider keeps no neighbour's outcome from being recorded."""
+    release = threading.Event()
+    lots = Crew().each([0, *range(1, 10)], lambda n: release.wait(WAIT) if n == 0 else n)
+
+    quick = []
+    while len(quick) < 9:
+        quick += next(lots)
+    release.set()
+
+    assert [*range(1, 10)] == sorted(n for n, _ in quick)
+    assert [(0, True)] == flat(lots)
+
+
+def test_threads_grow_until_all_calls_of_a_slow_provider_are_under_way() -> None:
+    """Calls that only end together are all begun."""
+    together = threading.Barrier(3 * FEW)
+
+    found = flat(Crew().each(list(range(3 * FEW)), lambda _: together.wait(WAIT) >= 0))
+
+    assert [True] * 3 * FEW == [result for _, result in found]
+    assert 3 * FEW < MANY
+
+
+def test_calls_stop_when_the_process_ends() -> None:
+    """What was not begun says so; what was goes on."""
+    crew = Crew()
+
+    def call(n: int) -> int:
+        crew.stop()
+        return n
+
+    found = flat(crew.each([1, 2, 3], call, together=False))
+
+    assert (1, 1) == found[0]
+    assert all(isinstance(result, Stopped) for _, result in found[1:])
+
+
+def test_nothing_more_is_called_when_nobody_listens() -> None:
+    """Whoever gives up after an answer spares the provider the rest."""
+    called: list[int] = []
+    release = threading.Event()
+
+    def call(n: int) -> int:
+        called.append(n)
+        if n:
+            release.wait(WAIT)
+        return n
+
+    lots = Crew().each(list(range(100)), call)
+    next(lots)
+    lots.close()  # type: ignore[attr-defined]
+    release.set()
+
+    assert len(called) < 100
+
+
+def test_only_one_is_alone() -> None:
+    """A name is free again when whoever had it has left."""
+    crew = Crew()
+
+    with crew.alone("a") as first, crew.alone("a") as second, crew.alone("b") as other:
+        seen = (first, second, other)
+    with crew.alone("a") as third:
+        pass
+
+    assert (True, False, True, True) == (*seen, third)

@@ -107,8 +107,9 @@ def test_lost_connection_is_a_dependency_that_is_down(database):
     database.check()
 
 
-def test_idle_connections_are_replaced_when_the_server_restarted(database, database_url):
+def test_idle_connections_are_replaced_when_the_server_restarted(database_url):
     """Pooled connections that died while nobody used them cost nobody a request."""
+    database = Database(database_url, pool_size=2, application="engine test", trusted=-1.0)
     with database.statement(), database.statement():
         pass
     other = Database(database_url)
@@ -121,6 +122,23 @@ def test_idle_connections_are_replaced_when_the_server_restarted(database, datab
 
     assert 2 == len(idle)
     assert set() == idle & pids(database)
+    database.close()
+
+
+@pytest.mark.parametrize(("trusted", "pings"), [(60.0, 0), (-1.0, 1)])
+def test_connection_that_was_just_used_is_not_looked_at(database_url, trusted, pings):
+    """A busy process spares every other round trip."""
+    database = Database(database_url, trusted=trusted)
+    database.check()
+    dialect = database._engine.dialect
+    asked = []
+    ping = dialect.do_ping
+    dialect.do_ping = lambda connection: asked.append(connection) or ping(connection)
+
+    database.check()
+
+    database.close()
+    assert pings == len(asked)
 
 
 def test_lock_that_is_not_given_is_a_dependency_that_is_down(database):

@@ -57,8 +57,9 @@ class _Round:
                 look = Look(self.ctx, self.provider, self.token)
                 kept = look.at([pair for pair, _ in self.held.values()], within=SOON_SECONDS)
                 self.held = {video.id: self.held[video.id] for video, _ in kept}
-                pause = follow_delay(look.minimum, look.listed, len(kept))
-                self.ctx.crew.pause(pause - (time.monotonic() - began))
+                if kept:
+                    pause = follow_delay(look.minimum, look.listed, len(kept))
+                    self.ctx.crew.pause(min(pause, SOON_SECONDS) - (time.monotonic() - began))
         finally:
             self._give_back(older_than=time.monotonic())
 

@@ -1,0 +1,252 @@
+"""Following: one worker looks at the running videos of an account, and writes only what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from orchestrator import dispatch, endings, looks
+from orchestrator.broker import Ring
+from orchestrator.crew import Crew
+from orchestrator.db import polling, providers
+from orchestrator.dispatch import FOLLOW_FROM
+from orchestrator.errors import ProviderTransient
+from orchestrator.policies import ENOUGH_DURATIONS, follow_delay
+from orchestrator.providers import Walk
+from orchestrator.records import Caller, Video
+from orchestrator.steps import follow
+from tests.rig import Rig, make_catalog
+
+MakeRig = Callable[..., Rig]
+ANN = Caller("ann")
+
+
+def go(rig: Rig) -> None:
+    """Follow the account until nothing is left."""
+    follow.follow(rig.ctx, rig.provider.name, rig.provider.account)
+
+
+def running(rig: Rig, number: int) -> list[Video]:
+    """So many videos at work, due now."""
+    videos = [rig.submitted(f"kite {n}") for n in range(number)]
+    rig.due(*videos)
+    return videos
+
+
+def on_look(rig: Rig, *what: Callable[[], Any]) -> None:
+    """Do one of these before each look through the list."""
+
+    def answer(act: Callable[[], Any]) -> Callable[[], Walk]:
+        def walk() -> Walk:
+            act()
+            return rig.upstream.listing()
+
+        return walk
+
+    rig.upstream.script("walk", *[answer(act) for act in what])
+
+
+@pytest.fixture
+def quick(make_rig: MakeRig) -> Rig:
+    """A rig that looks again at once."""
+    return make_rig(poll_min_seconds=0.05)
+
+
+def finish(rig: Rig, *videos: Video) -> Callable[[], None]:
+    """Let the provider be done with these."""
+
+    def done() -> None:
+        for video in videos:
+            rig.upstream.becomes(rig.upstream_id(video), "completed")
+
+    return done
+
+
+def test_follow_looks_until_every_video_is_done(quick: Rig) -> None:
+    """Three looks, and each video goes on when it is seen to be done."""
+    videos = running(quick, 8)
+    on_look(quick, lambda: None, finish(quick, *videos[:4]), finish(quick, *videos[4:]))
+
+    go(quick)
+
+    assert ["store"] * 8 == [quick.video(video).step for video in videos]
+    assert 3 == quick.upstream.count("walk")
+    assert 0 == quick.upstream.count("retrieve")
+
+
+def test_look_without_news_writes_nothing(quick: Rig) -> None:
+    """The row keeps its version from one look to the next."""
+    video, *others = running(quick, 4)
+    versions: list[str] = []
+
+    def note() -> None:
+        versions.append(quick.sql("select xmin::text from videos where id = :id", id=video.id))
+
+    on_look(quick, note, note, note, finish(quick, video, *others))
+
+    go(quick)
+
+    assert 3 == len(versions)
+    assert 1 == len(set(versions))
+
+
+def test_follow_takes_what_becomes_due_meanwhile(quick: Rig) -> None:
+    """Nobody needs to be rung for it."""
+    videos = running(quick, 4)
+    late = quick.submitted("late")
+    quick.sql("update videos set due_at = now() + interval '1 hour' where id = :id", id=late.id)
+    on_look(quick, lambda: quick.due(late), finish(quick, *videos, late))
+
+    go(quick)
+
+    assert "store" == quick.video(late).step
+
+
+def test_follow_gives_back_what_runs_on_when_the_worker_stops(quick: Rig) -> None:
+    """Due at once, and nobody's, for whoever comes next."""
+    videos = running(quick, 4)
+    on_look(quick, quick.ctx.crew.stop)
+
+    go(quick)
+
+    rows = [quick.video(video) for video in videos]
+    assert [None] * 4 == [row.lease_token for row in rows]
+    due = "select count(*) from videos where due_at <= now() and step = 'poll'"
+    assert 4 == quick.sql(due)
+
+
+def test_follow_leaves_alone_what_is_due_much_later(make_rig: MakeRig) -> None:
+    """It is given back with its time, and the round ends."""
+    rig = make_rig(poll_min_seconds=60)
+    videos = running(rig, 4)
+
+    go(rig)
+
+    assert 1 == rig.upstream.count("walk")
+    assert [None] * 4 == [rig.video(video).lease_token for video in videos]
+    assert 0 == rig.sql("select count(*) from videos where due_at <= now() and step = 'poll'")
+
+
+def test_cancelled_video_is_not_moved_by_whoever_follows_it(quick: Rig) -> None:
+    """The cancel has taken the lease away."""
+    videos = running(quick, 4)
+    on_look(
+        quick,
+        lambda: endings.cancel(quick.ctx, ANN, videos[0].id),
+        finish(quick, *videos),
+    )
+
+    go(quick)
+
+    assert ["cancelled", *["in_progress"] * 3] == [quick.video(video).status for video in videos]
+
+
+def test_failing_list_says_nothing_of_any_video(quick: Rig) -> None:
+    """They are asked for one by one, and go on."""
+    videos = running(quick, 4)
+    quick.upstream.script("walk", ProviderTransient())
+    finish(quick, *videos)()
+
+    go(quick)
+
+    assert ["store"] * 4 == [quick.video(video).step for video in videos]
+    assert 4 == quick.upstream.count("retrieve")
+
+
+def test_only_one_follows_in_a_process(quick: Rig) -> None:
+    """Another message returns at once."""
+    videos = running(quick, 4)
+    on_look(quick, lambda: go(quick), finish(quick, *videos))
+
+    go(quick)
+
+    assert 2 == quick.upstream.count("walk")
+
+
+def test_two_processes_share_the_videos(quick: Rig) -> None:
+    """Each follows what it has claimed; every video moves once."""
+    videos = running(quick, 30)
+    finish(quick, *videos)()
+    others = [replace(quick.ctx, crew=Crew()) for _ in range(3)]
+    account = (quick.provider.name, quick.provider.account)
+    threads = [Thread(target=follow.follow, args=(ctx, *account)) for ctx in others]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert ["progress"] * 30 == [
+        event for video in videos for event in quick.events(video) if event == "progress"
+    ]
+
+
+def test_sweep_lets_many_be_followed_and_few_be_polled(make_rig: MakeRig) -> None:
+    """One message for an account with a list; without one its videos are named."""
+    rig = make_rig(max_attempts=1)
+    for n in range(FOLLOW_FROM):
+        rig.submitted(f"kite {n}")
+
+    rig.pass_time(30)
+    dispatch.sweep(rig.ctx)
+
+    account = (rig.provider.name, rig.provider.account)
+    broker: Any = rig.ctx.broker
+    assert [Ring("follow", account, "poll")] == [r for r in broker.rings if r.queue == "poll"]
+
+
+def test_unlisted_account_is_never_followed(make_rig: MakeRig) -> None:
+    """Its videos are asked for three a message."""
+    rig = make_rig(catalog=make_catalog(list="none"))
+    for n in range(FOLLOW_FROM):
+        rig.submitted(f"kite {n}")
+
+    rig.pass_time(30)
+    dispatch.sweep(rig.ctx)
+
+    assert not any(task == "follow" for task, _ in rig.rings)
+
+
+def test_first_look_comes_at_half_the_usual_duration(make_rig: MakeRig) -> None:
+    """Once enough were seen; before, after the minimum."""
+    rig = make_rig(poll_min_seconds=2)
+    early = rig.submitted("early")
+    account = (rig.provider.name, rig.provider.account)
+    with rig.ctx.database.transaction() as connection:
+        for _ in range(ENOUGH_DURATIONS):
+            providers.observe(connection, *account, looks.kind_of_work(early), 40.0)
+
+    late = rig.submitted("late")
+
+    waits = [
+        (video.due_at - video.updated_at).total_seconds()
+        for video in (early, late)
+        if video.due_at is not None
+    ]
+    assert [2, 20] == [round(wait) for wait in waits]
+
+
+@pytest.mark.parametrize(
+    ("listed", "watched", "seconds"), [(100, 100, 5), (100, 25, 10), (100, 1, 10), (0, 0, 5)]
+)
+def test_follow_delay_is_short_where_a_page_shows_much(
+    listed: int, watched: int, seconds: float
+) -> None:
+    """Half the minimum at best, the minimum where most of what is listed is known already."""
+    assert seconds == follow_delay(10, listed, watched)
+
+
+def test_claim_due_takes_only_the_account_that_is_asked_for(quick: Rig) -> None:
+    """Other accounts have followers of their own."""
+    running(quick, 3)
+
+    with quick.ctx.database.transaction() as connection:
+        theirs = polling.claim_due(connection, "other", "x", token="t", lease=30, limit=10)
+        account = (quick.provider.name, quick.provider.account)
+        ours = polling.claim_due(connection, *account, token="t", lease=30, limit=2)
+
+    assert (0, 2) == (len(theirs), len(ours))

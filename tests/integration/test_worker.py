@@ -149,10 +149,11 @@ def test_tasks_are_quiet_when_there_is_nothing_to_do(ctx: Context) -> None:
     process.context.cache_clear()
     nobody = "video_" + "0" * 32
 
-    tasks.create_video(nobody)
-    tasks.remix_video(nobody)
+    tasks.create_videos(nobody)
+    tasks.remix_videos(nobody)
     tasks.poll_videos([nobody])
-    tasks.store_video(nobody)
+    tasks.store_videos(nobody)
+    tasks.follow_account("default", "sandbox")
     tasks.reconcile_account("nobody", "nowhere")
     tasks.watch_account("default", "sandbox")
     tasks.sweep()

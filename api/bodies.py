@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -112,9 +113,17 @@ def query(model: type[M]) -> M:
         raise _explained(error, model) from None
 
 
+def form_texts() -> Iterator[tuple[str, list[str]]]:
+    """The names in the form of this request, each with its texts. What has no name has none here
+    either; to Werkzeug it is None.
+    """
+    for name, values in request.form.lists():
+        yield name or "", values
+
+
 def _form_fields() -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    for name, values in request.form.lists():
+    for name, values in form_texts():
         if len(values) > 1:
             raise InvalidRequest(f"{name} was given more than once.", param=name)
         fields[name] = _from_text(values[0]) if name in _TEXTS_OF_JSON else values[0]

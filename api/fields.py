@@ -53,7 +53,7 @@ def _plain(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def storable(value: str) -> str:
+def _storable(value: str) -> str:
     """PostgreSQL keeps every character but NUL."""
     if "\0" in value:
         raise ValueError("must not contain NUL characters")
@@ -90,6 +90,12 @@ def split(value: Any) -> Any:
 UNSET: Any = None
 """The default of a field that stays as it is when it is missing, and cannot be null."""
 WHOLE = BeforeValidator(_whole)
+# For the documentation: as rules they would explain themselves less well.
+_VISIBLE = Field(
+    json_schema_extra={"pattern": r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$"},
+)
+_WITHOUT_NUL = Field(json_schema_extra={"pattern": r"^[^\x00]*$"})
+STORABLE = (AfterValidator(_storable), _WITHOUT_NUL)
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\w./:@-]+$")]
 # Not strict: the value has gone through Python by then, where a strict time is no text any more.
 Moment = Annotated[
@@ -105,15 +111,9 @@ Metadata = Annotated[
     AfterValidator(_plain),
     WithJsonSchema({"type": "object", "maxProperties": METADATA_ENTRIES}),
 ]
-Prompt = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PROMPT)]
-UserId = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(storable)]
-ShortText = Annotated[
-    str, StringConstraints(min_length=1, max_length=200), AfterValidator(storable)
-]
-WebhookUrl = Annotated[
-    str, StringConstraints(min_length=1, max_length=LONGEST_URL), AfterValidator(storable)
-]
+Prompt = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PROMPT), _VISIBLE]
+UserId = Annotated[str, StringConstraints(min_length=1, max_length=255), *STORABLE]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200), *STORABLE]
+WebhookUrl = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_URL), *STORABLE]
 EventId = Annotated[int, Field(ge=0, le=_MAX_BIGINT)]
-ProviderVideoId = Annotated[
-    str, StringConstraints(min_length=1, max_length=500), AfterValidator(storable)
-]
+ProviderVideoId = Annotated[str, StringConstraints(min_length=1, max_length=500), *STORABLE]

@@ -19,7 +19,9 @@ from api.responses import reference
 from orchestrator import __version__
 
 Json = dict[str, Any]
-_TEXT_RULES = frozenset({"enum", "maxLength", "minLength", "pattern"})
+_PLAIN_RULES = frozenset(
+    {"enum", "format", "maximum", "maxLength", "minimum", "minLength", "pattern", "type"}
+)
 _TAGS = {
     "videos": "Ask for videos and get them.",
     "events": "What happened.",
@@ -120,9 +122,11 @@ def _request_content(promise: Contract) -> Json:
 
 
 def _as_text(schema: Json) -> Json:
-    """A field as a form has it: a text, with the rules of texts."""
-    rules = schema.items() if schema.get("type") == "string" else ()
-    return {"type": "string"} | {name: rule for name, rule in rules if name in _TEXT_RULES}
+    """A field as a form has it: a text, or a number written as one, with the rules of those."""
+    kinds = (schema, *schema.get("anyOf", ()))
+    plain = (kind for kind in kinds if kind.get("type") in {"string", "integer"})
+    rules: Json = next(plain, {"type": "string"})
+    return {name: rules[name] for name in _PLAIN_RULES & rules.keys()}
 
 
 def _schemas(models: Iterable[type[BaseModel]]) -> Json:

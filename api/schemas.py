@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from api.fields import (
+    STORABLE,
     UNSET,
     WHOLE,
     EventId,
@@ -35,7 +36,6 @@ from api.fields import (
     WebhookUrl,
     soon,
     split,
-    storable,
 )
 from orchestrator.accounts import MAX_RATE
 from orchestrator.db.videos import Filters
@@ -201,7 +201,7 @@ class QuotaLimits(Body):
     max_in_flight: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = Field(
         None, description="null: no limit."
     )
-    weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = UNSET
+    weight: Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)] = UNSET
 
     @model_validator(mode="after")
     def _some(self) -> QuotaLimits:
@@ -224,7 +224,7 @@ class CreateKey(Body):
 
     user_id: UserId
     role: Literal["user", "admin"] = "user"
-    name: Annotated[str, StringConstraints(max_length=200), AfterValidator(storable)] | None = None
+    name: Annotated[str, StringConstraints(max_length=200), *STORABLE] | None = None
     expires_at: Moment | None = None
     scopes: list[Literal["read", "write", "admin"]] | None = Field(
         None, description="What it is for; by default all that the role may.", min_length=1

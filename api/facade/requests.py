@@ -9,11 +9,18 @@ import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from flask import request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import from_json, to_json
 from werkzeug.exceptions import UnsupportedMediaType
 
-from api.bodies import FORM_BYTES, expect_form, json_body, parsed
+from api.bodies import FORM_BYTES, expect_form, form_texts, json_body, parsed
 from api.fields import Name, Prompt, Seconds
 from api.schemas import ImageReference
 from orchestrator.errors import InvalidRequest, Unsupported
@@ -91,6 +98,11 @@ class OpenAIVideoReference(Loose):
     id: Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
 
+_OR_EMPTY = WithJsonSchema(
+    {"anyOf": [{"type": "string", "maxLength": 255, "pattern": r"^[\w./:@-]*$"}, {"type": "null"}]}
+)
+
+
 class OpenAICreateVideo(Loose):
     """What `POST /v1/videos` takes."""
 
@@ -98,7 +110,7 @@ class OpenAICreateVideo(Loose):
     model: Annotated[str | None, BeforeValidator(_given)] = None
     seconds: Annotated[Seconds | None, BeforeValidator(_given)] = None
     size: Annotated[str | None, BeforeValidator(_given)] = None
-    quality: Annotated[Name | None, BeforeValidator(_given)] = None
+    quality: Annotated[Name | None, BeforeValidator(_given), _OR_EMPTY] = None
     input_reference: Annotated[OpenAIImage | None, BeforeValidator(_image)] = None
 
     def request(self, image: InputFile | None) -> VideoRequest:
@@ -170,7 +182,8 @@ def image() -> InputFile | None:
     uploads = request.files.getlist("input_reference")
     if not uploads:
         return None
-    if len(uploads) > 1 or any(name.startswith("input_reference") for name in request.form):
+    texts = [name for name, _ in form_texts() if name.startswith("input_reference")]
+    if texts or len(uploads) > 1:
         raise InvalidRequest("input_reference was given more than once.", param="input_reference")
     return InputFile(uploads[0].stream.read(), uploads[0].filename or "input_reference")
 
@@ -191,7 +204,7 @@ def refuse_upload() -> None:
 def _fields(model: type[BaseModel]) -> dict[str, Any]:
     """The fields of a form that the model knows; `a[b]` is b of the object a."""
     fields: dict[str, Any] = {}
-    for name, values in request.form.lists():
+    for name, values in form_texts():
         nested = _NESTED.match(name)
         outer, inner = (nested[1], nested[2]) if nested else (name, None)
         if outer not in model.model_fields:

@@ -43,6 +43,7 @@ def test_quota_changes_what_is_named_when_put(api: ApiClient) -> None:
         ({"cost_limit": 1e12}, "cost_limit"),
         ({"max_in_flight": 0}, "max_in_flight"),
         ({"weight": 0}, "weight"),
+        ({"weight": 5e-324}, "weight"),
         ({"weight": None}, "weight"),
         ({"used": 5}, "used"),
     ],

@@ -310,6 +310,21 @@ def test_create_names_the_field_when_a_form_breaks_a_rule(
     assert param == response.json["error"]["param"]
 
 
+@pytest.mark.parametrize(("path", "status"), [("/api/videos", 400), ("/v1/videos", 200)])
+def test_create_survives_when_a_part_of_the_form_has_no_name(
+    api: ApiClient, path: str, status: int
+) -> None:
+    """It is an unknown field: refused here, left out there."""
+    parts = ("form-data", "a cat"), ('form-data; name="prompt"', "a kite")
+    body = "".join(f"--x\r\nContent-Disposition: {name}\r\n\r\n{text}\r\n" for name, text in parts)
+
+    response = api.post(
+        path, data=f"{body}--x--\r\n", content_type="multipart/form-data; boundary=x"
+    )
+
+    assert status == response.status_code
+
+
 @pytest.mark.parametrize("field", ["picture", "prompt"])
 def test_create_refuses_a_file_when_the_field_takes_none(api: ApiClient, field: str) -> None:
     """Only input_reference is a file."""

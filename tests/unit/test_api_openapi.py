@@ -84,8 +84,11 @@ def test_forms_have_the_rules_of_the_json_when_described(app: Flask) -> None:
     content = document(app)["paths"]["/api/videos"]["post"]["requestBody"]["content"]
 
     form = content["multipart/form-data"]["schema"]["properties"]
-    assert {"type": "string", "minLength": 1, "maxLength": 32000} == form["prompt"]
-    assert {"type": "string"} == form["priority"]
+    assert ("string", 1, 32000) == tuple(
+        form["prompt"][name] for name in ("type", "minLength", "maxLength")
+    )
+    assert "date-time" == form["run_at"]["format"]
+    assert {"type": "integer", "minimum": -100, "maximum": 100} == form["priority"]
 
 
 def test_documents_are_separate_when_applications_are(app: Flask) -> None:

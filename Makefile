@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check lint format matrix scale e2e chaos bench lock clean
+.PHONY: help demo test check lint format matrix fuzz audit scale e2e chaos bench lock clean
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,13 @@ matrix: $(DEV) ## Run every provider profile through every fault
 
 scale: $(DEV) ## Look at the plans of all queries over a million rows
 	@$(PY) -m pytest -q -m scale tests/integration
+
+fuzz: $(DEV) ## Draw requests from the OpenAPI document; SEED=7 for others, EXAMPLES=200 for more
+	@FUZZ_SEED=$(or $(SEED),1) FUZZ_EXAMPLES=$(or $(EXAMPLES),20) \
+		$(PY) -m pytest -q -n logical --maxprocesses 8 -p schemathesis.pytest.plugin tests/fuzz
+
+audit: $(DEV) ## Look all pinned packages up in a database of vulnerabilities
+	@$(PY) .ci/audit.py
 
 check: lint test ## Run lint, types, import rules and the tests: the gate
 

@@ -35,6 +35,10 @@ from orchestrator.records import Attempt, Video
 log = structlog.get_logger(__name__)
 
 
+class LeaseLost(Exception):
+    """The call was not made: this process stood still for longer than its lease."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A video whose attempt is written, and nothing sent yet."""
@@ -56,7 +60,7 @@ def submit(ctx: Context, *video_ids: str) -> None:
     with ctx.leases.hold() as token:
         claimed = claim(ctx, video_ids, token)
         for lot in ctx.crew.each(
-            claimed, lambda one: call(ctx, one.provider, one.video, one.attempt)
+            claimed, lambda one: call(ctx, one.provider, one.video, one.attempt, token=token)
         ):
             taken = []
             for one, result in lot:
@@ -88,6 +92,9 @@ def _refused(ctx: Context, one: Claimed, error: Exception, token: str) -> bool:
             outcomes.deferred(ctx, video, attempt, error, token=token)
         case Stopped():
             outcomes.unsent(ctx, video, attempt, token=token)
+        case LeaseLost():
+            # Whoever took over decides what becomes of it, or has decided.
+            log.warning("not_sent", video_id=video.id, attempt=attempt.n, reason="lease_lost")
         case _:
             return False
     return True
@@ -121,8 +128,14 @@ def claim(ctx: Context, video_ids: Sequence[str], token: str) -> list[Claimed]:
     ]
 
 
-def call(ctx: Context, provider: Provider, video: Video, attempt: Attempt) -> ProviderVideo:
-    """The one call that may cost money."""
+def call(
+    ctx: Context, provider: Provider, video: Video, attempt: Attempt, *, token: str | None = None
+) -> ProviderVideo:
+    """The one call that may cost money.
+
+    Raises:
+        LeaseLost: it was not made, because `token` stands for nothing any longer.
+    """
     client = ctx.pool.get(provider)
     source = "" if video.kind == Kind.CREATE else _source_id(ctx, video)
     request = CreateRequest(
@@ -134,6 +147,10 @@ def call(ctx: Context, provider: Provider, video: Video, attempt: Attempt) -> Pr
         quality=video.quality,
         input_reference=_image(ctx, video),
     )
+    # A process that stood still since the attempt was written must not send it now: it may have
+    # been given up, and its video be on its way already.
+    if token is not None and not ctx.leases.alive(token):
+        raise LeaseLost
     log.info("submitting", video_id=video.id, attempt=attempt.n, provider=provider.name)
     match video.kind:
         case Kind.REMIX:

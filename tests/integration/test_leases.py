@@ -198,3 +198,22 @@ def test_context_closes_its_leases(ctx):
     other.close()
 
     assert not thread.is_alive()
+
+
+def test_lease_stays_lost_when_its_process_stood_still_for_too_long(ctx):
+    """Renewing it afterwards does not bring it back: somebody else may have taken over."""
+    now = [0.0]
+    leases = Leases(ctx.database, 30, clock=lambda: now[0])
+    with leases.hold() as token, leases.hold() as later:
+        now[0] = 29
+        leases.renew()
+        now[0] = 58
+        in_time = leases.alive(token)
+        now[0] = 60
+        too_late = leases.alive(token)
+        leases.renew()
+
+        assert (True, False) == (in_time, too_late)
+        assert (False, False) == (leases.alive(token), leases.alive(later))
+    assert not leases.alive(token)
+    leases.close()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from threading import Barrier, Thread
 
 import pytest
 
 from orchestrator import dispatch, endings
+from orchestrator.catalog import Provider
+from orchestrator.context import ProviderPool
 from orchestrator.errors import (
     ContentMissing,
     ProviderAmbiguous,
@@ -19,7 +22,8 @@ from orchestrator.errors import (
     StorageError,
     Unsupported,
 )
-from orchestrator.providers import CreateRequest, ProviderVideo
+from orchestrator.leases import Leases
+from orchestrator.providers import CreateRequest, ProviderVideo, VideoProvider
 from orchestrator.records import Caller
 from orchestrator.steps import submit
 from orchestrator.wishes import InputFile
@@ -452,6 +456,31 @@ def late(rig: Rig, meanwhile: Callable[[], object]) -> Callable[[CreateRequest],
         return found
 
     return answer
+
+
+def test_nothing_is_sent_when_the_lease_ran_out_before_the_call(rig: Rig) -> None:
+    """A process that stood still between its attempt and its call finds the attempt given up and
+    the video on its way with another: it must not send it as well.
+    """
+    now = [0.0]
+    leases = Leases(rig.ctx.database, rig.ctx.settings.lease_seconds, clock=lambda: now[0])
+    video = rig.want()
+
+    def stand_still(provider: Provider) -> VideoProvider:
+        now[0] += rig.ctx.settings.lease_seconds
+        rig.expire_leases()
+        dispatch.sweep(rig.ctx)
+        rig.clean_look()
+        rig.clean_look()
+        rig.admit(video)
+        submit.submit(rig.ctx, video.id)
+        return rig.upstream.open(provider)
+
+    submit.submit(replace(rig.ctx, leases=leases, pool=ProviderPool(stand_still)), video.id)
+
+    leases.close()
+    assert ["abandoned", "accepted"] == rig.states(video)
+    assert 1 == len(rig.upstream.requests)
 
 
 def test_late_success_is_adopted_when_video_still_waits(rig: Rig) -> None:

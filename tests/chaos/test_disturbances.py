@@ -21,7 +21,7 @@ from tests.chaos.mischief import WORKER_PAUSE, Mischief
 # without a list; one that takes two jobs at a time, and to whose list all videos look alike.
 SERVERS = (("sglang", 1.2), ("sandbox", 0.5), ("litellm", 0.5), ("azure", 1.2))
 """(profile, seconds between two videos), for seed % 4 = 0, 1, 2, 3."""
-DECIDE_AFTER = WORKER_PAUSE + 2
+DECIDE_AFTER = WORKER_PAUSE + 6
 """Seconds after which an operator believes what the provider shows."""
 LOOK_SECONDS = 2.0
 """Between two checks while everything is under way."""
@@ -116,7 +116,7 @@ def _check(
     assert [] == verdict.mixed_up()
     if PROFILES[profile].list == "none":
         twice = {name: times for name, times in cluster.provider.creations().items() if times > 1}
-        assert {} == twice
+        assert {} == twice, verdict.story(twice)
     else:
         assert [] == verdict.unaccounted()
     told = {asked.headers["webhook-id"] for asked in receiver.asked}

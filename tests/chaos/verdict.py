@@ -15,7 +15,7 @@ from orchestrator.db.invariants import still_open
 from orchestrator.errors import OrchestratorError
 from orchestrator.invariants import Violation
 from orchestrator.sandbox.render import stamped_id
-from tests.chaos.provider import Provider
+from tests.chaos.provider import Provider, video_of
 
 
 class Verdict:
@@ -93,16 +93,16 @@ class Verdict:
             for row in self.rows("select message_id from deliveries where state = 'delivered'")
         }
 
-    def story(self) -> str:
-        """Everything about videos that did not complete: for the message of a failed assertion."""
-        rows = self.rows(
-            "select v.id, v.status, v.step, v.error_code, v.due_at - now(), v.lease_until - "
-            "now(), v.hold_reason, "
-            "a.n, a.state, a.detached, a.upstream_status, a.error, a.due_at - now(), a.looks "
-            "from videos v left join attempts a on a.video_id = v.id where v.status <> "
-            "'completed' limit 20"
-        )
-        return "\n".join(map(str, rows))
+    def story(self, about: Iterable[str] = ()) -> str:
+        """Everything about these videos, else about those that did not complete: for the message of
+        a failed assertion.
+        """
+        ids = ", ".join(f"'{video_id}'" for video_id in about)
+        which = f"v.id in ({ids})" if ids else "v.status <> 'completed'"
+        lines = self.rows(f"{_STORY} where {which} order by v.id, a.n limit 20")
+        events = self.rows(f"{_TOLD} where video_id in ({ids or 'null'}) order by id")
+        jobs = [job for job in self._provider.jobs() if video_of(job) in ids]
+        return "\n".join(map(str, [*lines, *events, *jobs]))
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What PostgreSQL has."""
@@ -111,6 +111,12 @@ class Verdict:
             return [tuple(row) for row in result] if result.returns_rows else []
 
 
+_STORY = """
+select v.id, v.status, v.step, v.error_code, v.due_at - now(), v.lease_until - now(), v.hold_reason,
+  a.n, a.state, a.detached, a.sent_at, a.unknown_at, a.accepted_at, a.upstream_status, a.error,
+  a.due_at - now(), a.looks
+from videos v left join attempts a on a.video_id = v.id"""
+_TOLD = "select video_id, created_at, event_type, event_data from video_events"
 _STORED = """
 select v.id, v.prompt, v.size, v.content_key, array_agg(a.canonical_id)
 from videos v join attempts a on a.video_id = v.id and a.state = 'accepted'

@@ -113,10 +113,11 @@ def _admit(ctx: Context) -> list[Due]:
 def _slots(connection: Connection, provider: Provider) -> int:
     """How many more submissions this account may begin now."""
     name, account = provider.name, provider.account
-    load = backlog.load(connection, name, account, ahead=AHEAD)
+    cap = provider.max_in_flight
+    load = backlog.load(connection, name, account, ahead=AHEAD, at_most=cap or 0)
     slots = AHEAD - load.admitted
-    if provider.max_in_flight is not None:
-        slots = min(slots, provider.max_in_flight - load.used)
+    if cap is not None:
+        slots = min(slots, cap - load.used)
     state = providers.get(connection, name, account)
     if state is not None and state.pauses > 0:
         # It has just turned us away: one of us tries whether it is back, the others wait for the

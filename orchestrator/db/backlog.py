@@ -55,23 +55,27 @@ def backlogs(connection: Connection) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in rows]
 
 
-def load(connection: Connection, provider: str, account: str, *, ahead: int) -> Load:
-    """Count the slots in use at one account; admissions are counted up to `ahead`."""
+def load(
+    connection: Connection, provider: str, account: str, *, ahead: int, at_most: int | None = None
+) -> Load:
+    """Count the slots in use at one account; admissions and what is being sent are counted up to
+    `ahead`, open attempts up to `at_most` (None: all), since nobody asks how many more there are.
+    """
     row = connection.execute(
         text(
             """
-            select a.open, a.sent,
+            select (select count(*) from (select 1 from attempts where provider = :provider
+                      and account = :account and ended_at is null limit :at_most) o),
+                   (select count(*) from (select 1 from attempts where provider = :provider
+                      and account = :account and state = 'sent' limit :ahead) s),
                    (select count(*) from (select 1 from videos v where v.provider = :provider
                       and v.account = :account and v.status = 'queued' and v.admitted_at is not null
                       and not exists (select 1 from attempts a where a.video_id = v.id and
                         a.ended_at is null)
                       limit :ahead) f)
-            from (select count(*) as open, count(*) filter (where state = 'sent') as sent
-                  from attempts where provider = :provider and account = :account
-                    and ended_at is null) a
             """
         ),
-        {"provider": provider, "account": account, "ahead": ahead},
+        {"provider": provider, "account": account, "ahead": ahead, "at_most": at_most},
     ).one()
     return Load(row[0], row[1], row[2])
 
@@ -83,11 +87,16 @@ def take_back(connection: Connection) -> int:
     return connection.execute(
         text(
             """
-            update videos v set admitted_at = null from providers p
-            where p.paused_until > now() and v.provider = p.name and v.account = p.account
-              and v.status = 'queued' and v.admitted_at is not null and v.lease_token is null
-              and not exists (select 1 from attempts a where a.video_id = v.id and a.ended_at is
-                null)
+            update videos u set admitted_at = null from (
+              -- In the order in which everybody locks many rows, so that nobody waits crosswise.
+              select v.id from providers p join videos v on v.provider = p.name
+                and v.account = p.account
+              where p.paused_until > now() and v.status = 'queued' and v.admitted_at is not null
+                and v.lease_token is null
+                and not exists (select 1 from attempts a where a.video_id = v.id
+                  and a.ended_at is null)
+              order by v.id for update of v) d
+            where u.id = d.id
             """
         )
     ).rowcount

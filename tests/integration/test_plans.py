@@ -104,6 +104,7 @@ QUERIES = {
     "queue.ring_due_attempts": lambda c: queue.ring_due_attempts(c, again=3, **LATER),
     "backlog.backlogs": backlog.backlogs,
     "backlog.load": lambda c: backlog.load(c, *ACCOUNT, ahead=500),
+    "backlog.load, bounded": lambda c: backlog.load(c, *ACCOUNT, ahead=500, at_most=10),
     "backlog.admit": lambda c: backlog.admit(c, *ACCOUNT, 8),
     "backlog.wake": lambda c: backlog.wake(c, limit=1000),
     "backlog.take_back": backlog.take_back,
@@ -144,6 +145,7 @@ QUERIES = {
     "polling.claim": lambda c: polling.claim(
         c, [f"video_{n:032x}" for n in range(2001, 2101)], "poll", token="t", lease=30
     ),
+    "polling.claim_due": lambda c: polling.claim_due(c, *ACCOUNT, token="t", **LATER, lease=30),
     "polling.still_running": lambda c: polling.still_running(
         c, [polling.Running(f"video_{n:032x}", 5, 3.0) for n in range(2001, 2101)], token="t"
     ),

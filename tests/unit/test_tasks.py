@@ -6,12 +6,14 @@ import inspect
 import shlex
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from celery import Celery
 
 from orchestrator import dispatch
-from orchestrator.broker import QUEUES, Ring, celery_app, polls, submits
+from orchestrator.broker import QUEUES, Ring, celery_app, polls, stores, submits
 from orchestrator.db.queue import DueAttempt
 from orchestrator.lifecycle import AttemptState, Kind
 from workers import process, tasks
@@ -38,12 +40,16 @@ def own_tasks(app: Celery) -> dict[str, str]:
 def every_ring() -> list[Ring]:
     """One of each kind of message that is ever published."""
     looks = [DueAttempt("v", 1, state, "default", "a") for state in AttemptState]
+    everything_is_configured: Any = SimpleNamespace(
+        catalog=SimpleNamespace(provider=lambda *_: object())
+    )
     return [
         *submits((str(kind), kind) for kind in Kind),
         *polls([("v", "default", "a")], chunk=1),
-        Ring("store", ("v",), "store"),
+        *stores(["v", "w"]),
+        Ring("follow", ("default", "a"), "poll"),
         Ring("deliver", ("we_1",), "deliver"),
-        *dispatch._look_rings(looks),
+        *dispatch._look_rings(everything_is_configured, looks),
     ]
 
 

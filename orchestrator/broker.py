@@ -224,13 +224,14 @@ _HEADERS: dict[str, Any] = {
 _PROPERTIES = {"reply_to": "", "delivery_mode": 2, "priority": 0, "body_encoding": "base64"}
 
 
-def submits(videos: Iterable[tuple[str, str]]) -> list[Ring]:
-    """Rings for admitted videos given as (id, kind): several of a queue in a message."""
+def submits(videos: Iterable[tuple[str, str]], *, together: bool = True) -> list[Ring]:
+    """Rings for admitted videos given as (id, kind): several of a queue in a message, or one."""
     by_task: dict[str, list[str]] = defaultdict(list)
     for video_id, kind in videos:
         by_task["create" if kind == "create" else "remix"].append(video_id)
+    size = _CREATES if together else 1
     return [
-        Ring(task, chunk, task) for task, ids in by_task.items() for chunk in _chunks(ids, _CREATES)
+        Ring(task, chunk, task) for task, ids in by_task.items() for chunk in _chunks(ids, size)
     ]
 
 

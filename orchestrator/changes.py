@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orchestrator import views
-from orchestrator.broker import stores, submits
+from orchestrator.broker import Ring, stores, submits
 from orchestrator.context import Context
+from orchestrator.db.queue import Due
 from orchestrator.records import Video
 
 
@@ -23,9 +24,20 @@ def ring_submits(ctx: Context, videos: Iterable[Video]) -> None:
     """Ring for those that were admitted in their own transaction; the sweep rings for
     the others.
     """
-    ctx.broker.ring(
-        submits((video.id, video.kind) for video in videos if video.admitted_at is not None)
-    )
+    ctx.broker.ring(submit_rings(ctx, [video for video in videos if video.admitted_at is not None]))
+
+
+def submit_rings(ctx: Context, admitted: Iterable[Video | Due]) -> list[Ring]:
+    """Several videos in a message, but only one where the provider has no list: the attempts of a
+    message are written before its first call, and after a crash nobody could tell there which of
+    them were sent. All would have to be held.
+    """
+    kinds: dict[bool, list[tuple[str, str]]] = {True: [], False: []}
+    for video in admitted:
+        provider = ctx.catalog.provider(video.provider, video.account)
+        listed = provider is not None and provider.profile.list != "none"
+        kinds[listed].append((video.id, video.kind))
+    return [ring for listed, videos in kinds.items() for ring in submits(videos, together=listed)]
 
 
 def ring_stores(ctx: Context, videos: Iterable[Video]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from orchestrator import changes, fallbacks, orphans, unknowns
-from orchestrator.broker import Ring, polls, stores, submits
+from orchestrator.broker import Ring, polls, stores
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import (
@@ -70,7 +70,7 @@ def sweep(ctx: Context) -> Swept:
     with ctx.database.transaction() as connection:
         receivers = targets.ring_due(connection, again=again, limit=BATCH)
     rings = [
-        *submits((d.id, d.kind) for d in admitted),
+        *changes.submit_rings(ctx, admitted),
         *_rings(ctx, due),
         *_look_rings(ctx, looks),
         *stores(unpictured),
@@ -132,7 +132,7 @@ def _rings(ctx: Context, due: list[Due]) -> list[Ring]:
     by_step: dict[str, list[Due]] = defaultdict(list)
     for item in due:
         by_step[item.step].append(item)
-    rings = submits((item.id, item.kind) for item in by_step[Step.SUBMIT])
+    rings = changes.submit_rings(ctx, by_step[Step.SUBMIT])
     rings += stores(item.id for item in by_step[Step.STORE])
     by_account: dict[tuple[str, str], list[tuple[str, str, str]]] = defaultdict(list)
     for item in by_step[Step.POLL]:

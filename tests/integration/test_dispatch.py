@@ -236,6 +236,21 @@ def test_ring_is_repeated_later_when_messages_wait(
     assert (after_4s, after_70s) == (soon, late)
 
 
+@pytest.mark.parametrize(("listed", "messages"), [("paged", 1), ("none", 3)])
+def test_videos_share_no_message_where_a_crash_could_not_be_told(
+    make_rig: MakeRig, listed: str, messages: int
+) -> None:
+    """Without a list, all videos of a message would be held when its worker dies."""
+    rig = make_rig(catalog=make_catalog(list=listed))
+    rig.want_many(3)
+    broker = Backlog(0)
+
+    rig.pass_time(60)
+    dispatch.sweep(with_broker(rig, broker))
+
+    assert messages == len(broker.rings)
+
+
 def test_wiped_broker_is_rebuilt_from_the_rows(rig: Rig) -> None:
     """All messages gone: every due step, whatever it is, is rung again."""
     submitted = rig.want("one")

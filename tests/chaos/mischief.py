@@ -37,6 +37,7 @@ WRONG: Mapping[str, tuple[str, ...]] = {
     "content": ("truncated@2", "wrong@2", "404@2", "html@2", "500@2", "cut@2", "hang:3@1"),
     "delete": ("409@1", "500@1"),
 }
+REFUSALS = {"create.429", "create.429_retry_after", "create.503_retry_after"}
 
 
 class Mischief:
@@ -72,9 +73,12 @@ class Mischief:
         self._actions[self._deal("actions", list(self._actions))]()
 
     def missing(self) -> list[str]:
-        """Faults of the provider that have not struck yet, to strike once."""
+        """Faults of the provider that have not struck yet, to strike once. Plain refusals come
+        first: after anything else there may be no other create until its outcome is known.
+        """
         struck = self._cluster.provider.struck()
         faults = [fault for kinds in self._wrong.values() for fault in kinds]
+        faults.sort(key=lambda fault: _kind(fault) not in REFUSALS)
         return [f"{fault.partition('@')[0]}@1" for fault in faults if not struck[_kind(fault)]]
 
     def report(self) -> str:

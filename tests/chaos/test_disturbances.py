@@ -23,6 +23,7 @@ SERVERS = (("sglang", 1.2), ("sandbox", 0.5), ("litellm", 0.5), ("azure", 1.2))
 """(profile, seconds between two videos), for seed % 4 = 0, 1, 2, 3."""
 DECIDE_AFTER = WORKER_PAUSE + 6
 """Seconds after which an operator believes what the provider shows."""
+PROVOKE_SECONDS = 60.0
 LOOK_SECONDS = 2.0
 """Between two checks while everything is under way."""
 DAY_PASSES = """
@@ -78,14 +79,14 @@ def _ask(cluster: Cluster, dice: random.Random) -> None:
 
 def _provoke(cluster: Cluster, mischief: Mischief) -> None:
     """What has not struck by itself gets its chance, for a while."""
-    for turn in range(6):
-        missing = mischief.missing()
-        if not missing:
-            return
-        # Only an unknown outcome makes us read the list for certain.
-        cluster.provider.faults(",".join([*missing, "create.accept_then_cut@1"]))
-        for number in range(5):
-            cluster.client.submit(f"a provoked kite {turn}.{number}")
+    deadline = time.monotonic() + PROVOKE_SECONDS
+    while (missing := mischief.missing()) and time.monotonic() < deadline:
+        if any(fault.startswith("list.") for fault in missing):
+            # Only an unknown outcome makes us read the list for certain.
+            missing.append("create.accept_then_cut@1")
+        cluster.provider.faults(",".join(missing))
+        for number in range(3):
+            cluster.client.submit(f"a provoked kite {number}")
         for _ in range(8):
             time.sleep(0.5)
             if any(fault.startswith("delete.") for fault in mischief.missing()):

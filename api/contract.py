@@ -38,7 +38,8 @@ class Contract:
     makes: the argument of other routes that the `id` in its answer is for.
     heeds, gives: further headers that it reads, and that its success has.
     facade: speaks as the OpenAI API does, in its errors too.
-    codes: further statuses that it may answer with.
+    also: the statuses that it may answer with besides, below 400.
+    errors: the codes of errors that do not follow from the rest (see `responses`).
     """
 
     summary: str
@@ -51,7 +52,8 @@ class Contract:
     media: tuple[str, ...] = ()
     status: int = 200
     creates: bool = False
-    codes: tuple[int, ...] = ()
+    also: tuple[int, ...] = ()
+    errors: tuple[str, ...] = ()
     waits: bool = False
     needs: str = ""
     makes: str = ""

@@ -23,7 +23,8 @@ blueprint = Blueprint("downloads", __name__, url_prefix="/api/videos/<video_id>"
 _SIGNED_FOR = timedelta(minutes=15)
 MEDIA = ("video/mp4", "video/x-msvideo", "image/webp", "image/jpeg")
 HEEDS = ("Range", "If-Range", "If-None-Match")
-_CODES = (206, 302, 304, 409, 410, 416)
+ALSO = (206, 302, 304)
+ERRORS = ("gone", "range_not_satisfiable", "storage_error", "content_missing")
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,8 @@ log = structlog.get_logger(__name__)
     "Download a video",
     query=schemas.Download,
     media=MEDIA,
-    codes=_CODES,
+    also=ALSO,
+    errors=("not_ready", *ERRORS),
     heeds=HEEDS,
     gives=("ETag",),
 )
@@ -46,7 +48,8 @@ def download(video_id: str) -> Response:
 @contract(
     "The picture of a video",
     media=("image/webp",),
-    codes=_CODES,
+    also=ALSO,
+    errors=("not_ready", *ERRORS),
     heeds=HEEDS,
     gives=("ETag",),
 )

@@ -40,53 +40,6 @@ STATUSES: Mapping[type[OrchestratorError], int] = {
 }
 """Of each class and those below it; whatever is not here is our own fault: 500."""
 
-CODES: Mapping[str, str] = {
-    "invalid_value": "A field breaks its rule; the message says what it may be.",
-    "invalid_json": "The body is not JSON.",
-    "missing_field": "A field that is needed is not there.",
-    "unknown_field": "A field has a name that this request does not take.",
-    "unknown_model": "No provider serves this model; the message lists those that there are.",
-    "invalid_idempotency_key": "The Idempotency-Key is not 1 to 255 visible ASCII characters.",
-    "unsupported": "The provider of this model cannot do that.",
-    "bad_request": "The request cannot be read.",
-    "unauthenticated": "No API key came with the request, or one that does not count.",
-    "forbidden": "This key may not do that.",
-    "scope_missing": "This key is not for that; its scopes say what it is for.",
-    "foreign_page": "A request with a session's cookie must come from our own pages.",
-    "sessions_off": "There are no browser sessions here: SECRET_KEY is not set.",
-    "not_local": "AUTH=off serves this machine only, and only its own pages.",
-    "not_found": "There is no such thing, or it is somebody else's.",
-    "method_not_allowed": "This address takes other methods; the header Allow lists them.",
-    "request_timeout": "The body of the request did not come in time.",
-    "conflict": "The present state does not allow this.",
-    "already_finished": "The video is finished and cannot be cancelled.",
-    "not_completed": "Only a completed video can be remixed, edited or extended.",
-    "not_ready": "Only a completed video has content.",
-    "not_retryable": "Only a failed or cancelled video can be retried.",
-    "retry_exists": "A retry of this video is under way.",
-    "not_held": "The video is not held: there is nothing to decide.",
-    "id_taken": "That id of the provider belongs to another video.",
-    "provider_gone": "The provider that has this video is not configured any longer.",
-    "too_many_endpoints": "There are 20 webhook endpoints already.",
-    "endpoint_disabled": "The webhook endpoint is disabled; it can be switched on again.",
-    "bad_signature": "The signature of the webhook does not match, or is too old.",
-    "gone": "It was removed after its retention.",
-    "request_too_large": "The body is larger than this address takes.",
-    "unsupported_media_type": "The body is of a type that this address does not take.",
-    "range_not_satisfiable": "The range begins behind the end of the content.",
-    "idempotency_key_reused": "This Idempotency-Key was used with another request.",
-    "quota_exceeded": "The month's videos or money are spent.",
-    "rate_limited": "Too many requests; Retry-After says when to come back.",
-    "internal_error": "Our fault. The request id finds it in the logs.",
-    "storage_error": "The storage does not answer; try again.",
-    "content_missing": "The storage lacks bytes that it should have; an operator must look.",
-    "too_many_uploads": "Too many large bodies come at once; try again.",
-    "dependency_down": "The database does not answer; try again.",
-    "dependency_busy": "The database is too busy; try again.",
-    "commit_unknown": "Nobody knows whether it was done; try again with the same Idempotency-Key.",
-}
-"""The stable codes of this API, for its documentation."""
-
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _HTTP_CODES = {
     404: "not_found",

@@ -38,6 +38,7 @@ class Estimate(Answer):
     tag="quota",
     body=schemas.CreateVideo,
     answer=Estimate,
+    errors=("unknown_model", "unsupported"),
     needs="read",
 )
 def create() -> Response:

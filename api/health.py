@@ -26,7 +26,7 @@ def alive() -> Response:
     tag="health",
     access=Access.PUBLIC,
     answer=answers.Readiness,
-    codes=(503,),
+    also=(503,),
 )
 def ready() -> Response:
     """Needs PostgreSQL with a current schema; Redis is told of but not needed."""

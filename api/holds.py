@@ -39,7 +39,7 @@ def page() -> Response:
     access=Access.ADMIN,
     body=operations.Decision,
     answer=answers.Video,
-    codes=(409,),
+    errors=("not_held", "id_taken", "provider_gone"),
 )
 def resolve(video_id: str) -> Response:
     """`adopt` the provider's video with that id, `retry` the submission, or `fail` the video."""

@@ -20,7 +20,10 @@ blueprint = Blueprint("inbound", __name__, url_prefix="/webhooks")
     tag="webhooks",
     access=Access.PUBLIC,
     answer=Received,
-    codes=(400, 413),
+    errors=(
+        *("bad_signature", "request_too_large", "request_timeout", "too_many_uploads"),
+        *("dependency_busy", "dependency_down", "commit_unknown"),
+    ),
 )
 def receive(provider: str) -> Response:
     """Signed as Standard Webhooks lays down, with the secret that we have for the provider. It lets

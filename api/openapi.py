@@ -42,8 +42,8 @@ def document(app: Flask) -> Json:
     links: dict[str, Json] = {}
     for rule, promise in _routes(app):
         path = ARGUMENT.sub(r"{\1}", rule.rule)
-        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            paths.setdefault(path, {})[method.lower()] = _operation(app, rule, promise)
+        method = responses.method_of(rule).lower()
+        paths.setdefault(path, {})[method] = _operation(app, rule, promise)
         models |= {model for model in (promise.body, promise.answer) if model is not None}
         links |= {name: responses.link(name, promise.makes) for name in _followers(app, promise)}
     return {

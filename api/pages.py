@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from flask import Blueprint, Flask, Response, current_app, make_response, render_template
 
+from api.codes import CODES
 from api.contract import Access, Contract, contract
-from api.errors import CODES
 from api.openapi import document
 from api.replies import reply
 

@@ -4,7 +4,7 @@ that lead on from them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from werkzeug.routing import Rule
 
 from api import answers
+from api.codes import CODES
 from api.contract import Access, Contract
 from api.parameters import REFERENCE
 
@@ -49,6 +50,20 @@ _OF_STATUS: Mapping[int, Mapping[str, Json]] = {
     429: {"Retry-After": _LATER},
     503: {"Retry-After": _LATER},
 }
+_READ = {"bad_request", "invalid_value", "unknown_field"}
+_TAKEN = {
+    *("invalid_json", "missing_field", "request_timeout", "request_too_large"),
+    *("too_many_uploads", "unsupported_media_type"),
+}
+_ASKED = {
+    *("bad_request", "invalid_value", "unauthenticated", "forbidden", "scope_missing"),
+    *("rate_limited", "dependency_busy", "dependency_down"),
+}
+_CHANGES = {"commit_unknown", "foreign_page", "request_timeout", "too_many_uploads"}
+_CREATES = {
+    *("gone", "idempotency_key_reused", "invalid_idempotency_key", "quota_exceeded"),
+    *("storage_error", "unknown_model", "unsupported"),
+}
 
 
 def of(rule: Rule, promise: Contract, next_operations: Iterable[str]) -> Json:
@@ -60,7 +75,12 @@ def of(rule: Rule, promise: Contract, next_operations: Iterable[str]) -> Json:
     success = _success(promise)
     if links := {name: {"$ref": f"#/components/links/{name}"} for name in next_operations}:
         success["links"] = links
-    further = {str(status): _further(status, promise) for status in sorted(_also(rule, promise))}
+    errors = _errors(rule, promise)
+    statuses = {CODES[code].status for code in errors} | set(promise.also)
+    further = {
+        str(status): _further(status, promise, errors)
+        for status in sorted(statuses - {promise.status})
+    }
     return {str(promise.status): success} | further
 
 
@@ -81,36 +101,50 @@ def _success(promise: Contract) -> Json:
     return described | ({"headers": headers} if headers else {})
 
 
-def _further(status: int, promise: Contract) -> Json:
+def _further(status: int, promise: Contract, errors: Iterable[str]) -> Json:
     described: Json = {"description": HTTPStatus(status).phrase}
-    if status == 503 and promise.access == Access.PUBLIC and promise.answer is answers.Readiness:
-        return described | {"content": {"application/json": {"schema": reference(promise.answer)}}}
-    if status in _OF_STATUS:
+    codes = sorted(code for code in errors if CODES[code].status == status)
+    if status in _OF_STATUS and (codes or status < 400):
         described["headers"] = _OF_STATUS[status]
-    if status == 206:
-        return described | {"content": {media: {} for media in promise.media}}
-    if status < 400:
-        return described
-    media, model = (
-        ("application/json", answers.OpenAIError)
-        if promise.facade
-        else ("application/problem+json", answers.Problem)
-    )
-    return described | {"content": {media: {"schema": reference(model)}}}
+    if codes:
+        described["description"] += f": {', '.join(f'`{code}`' for code in codes)}."
+        described["content"] = _problem(codes, facade=promise.facade)
+    elif status == 206:
+        described["content"] = {media: {} for media in promise.media}
+    elif status >= 400 and promise.answer is not None:
+        described["content"] = {"application/json": {"schema": reference(promise.answer)}}
+    return described
 
 
-def _also(rule: Rule, promise: Contract) -> set[int]:
-    """The other statuses that follow from what the contract says."""
-    statuses = set(promise.codes) | {403}
+def _problem(codes: Sequence[str], *, facade: bool) -> Json:
+    """An error with one of these codes, as it is shown there."""
+    one: Json = {"properties": {"code": {"enum": codes}}}
+    if facade:
+        schema = [reference(answers.OpenAIError), {"properties": {"error": one}}]
+        return {"application/json": {"schema": {"allOf": schema}}}
+    return {"application/problem+json": {"schema": {"allOf": [reference(answers.Problem), one]}}}
+
+
+def _errors(rule: Rule, promise: Contract) -> set[str]:
+    """The codes that follow from what a contract says, and those that it names."""
+    errors = {"not_local", *promise.errors}
     if promise.access != Access.PUBLIC:
-        statuses |= {400, 401, 429, 503}
+        errors |= _ASKED | (_CHANGES if method_of(rule) != "GET" else set())
+    if promise.query is not None:
+        errors |= _READ
     if promise.body is not None:
-        statuses |= {408, 413, 415}
+        errors |= _READ | _TAKEN
     if rule.arguments:
-        statuses.add(404)
+        errors.add("not_found")
     if promise.creates:
-        statuses |= {410, 422}
-    return statuses
+        errors |= _CREATES
+    return errors
+
+
+def method_of(rule: Rule) -> str:
+    """The method of a route; each of ours has one."""
+    (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    return str(method)
 
 
 def reference(model: type[BaseModel]) -> Json:

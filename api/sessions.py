@@ -46,7 +46,7 @@ class Ended(Answer):
     access=Access.PUBLIC,
     body=OpenSession,
     answer=Session,
-    codes=(400, 401, 503),
+    errors=("unauthenticated", "sessions_off", "dependency_busy", "dependency_down"),
 )
 def create() -> Response:
     """The answer sets a cookie, for 12 hours or until the key is revoked. With it, requests that

@@ -35,7 +35,7 @@ blueprint = Blueprint("streams", __name__, url_prefix="/api")
     query=schemas.StreamStart,
     media=(MEDIA_TYPE,),
     heeds=("Last-Event-ID",),
-    codes=(204, 429),
+    also=(204,),
 )
 def of_video(video_id: str) -> Response:
     """Its events as they happen, until its end; the id of each is its `seq`. Without Last-Event-ID
@@ -52,7 +52,6 @@ def of_video(video_id: str) -> Response:
     query=schemas.StreamStart,
     media=(MEDIA_TYPE,),
     heeds=("Last-Event-ID",),
-    codes=(429,),
 )
 def of_user() -> Response:
     """The events of all your videos as they happen. Without Last-Event-ID (or `after`) it begins

@@ -28,7 +28,13 @@ class ErasedUser(Answer):
 
 
 @blueprint.delete("/<path:user_id>")
-@contract("Erase all data of a user", tag="admin", access=Access.ADMIN, answer=ErasedUser)
+@contract(
+    "Erase all data of a user",
+    tag="admin",
+    access=Access.ADMIN,
+    answer=ErasedUser,
+    errors=("storage_error",),
+)
 def erase(user_id: str) -> Response:
     """Keys, prompts, files, histories and receivers go; of each video stays what it was and cost,
     under a name that means nobody. At most 500 videos at a time.

@@ -56,7 +56,7 @@ def page() -> Response:
 @contract(
     "Look at a video",
     answer=answers.Video,
-    codes=(304,),
+    also=(304,),
     waits=True,
     heeds=("If-None-Match",),
     gives=("ETag",),
@@ -78,7 +78,7 @@ def delete(video_id: str) -> Response:
 
 
 @blueprint.post("/<video_id>/cancel")
-@contract("Cancel a video that is not finished", answer=answers.Video, codes=(409,))
+@contract("Cancel a video that is not finished", answer=answers.Video, errors=("already_finished",))
 def cancel(video_id: str) -> Response:
     """A second cancel answers like the first."""
     return _shown(endings.cancel(context(), caller(), video_id))
@@ -94,7 +94,7 @@ def cancel(video_id: str) -> Response:
     waits=True,
     makes="video_id",
     gives=("Location",),
-    codes=(409,),
+    errors=("not_completed", "provider_gone"),
 )
 def remix(video_id: str) -> Response:
     """Goes to the provider that made the source, with the source's model, length and size."""
@@ -114,7 +114,7 @@ def remix(video_id: str) -> Response:
     waits=True,
     makes="video_id",
     gives=("Location",),
-    codes=(409,),
+    errors=("not_retryable", "retry_exists", "not_completed", "provider_gone"),
 )
 def retry(video_id: str) -> Response:
     """Makes a new video, linked by `retry_of`."""

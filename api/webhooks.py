@@ -38,7 +38,7 @@ def page() -> Response:
     status=201,
     makes="endpoint_id",
     gives=("Location",),
-    codes=(409,),
+    errors=("too_many_endpoints",),
 )
 def create() -> Response:
     """`secret` signs what it is told; it is shown here and when it is rotated."""
@@ -101,7 +101,7 @@ def rotate(endpoint_id: str) -> Response:
     answer=models.WebhookDelivery,
     status=202,
     makes="delivery_id",
-    codes=(409,),
+    errors=("endpoint_disabled",),
 )
 def ping(endpoint_id: str) -> Response:
     """Its type is `endpoint.ping`; the answer is the delivery to watch."""
@@ -115,7 +115,7 @@ def ping(endpoint_id: str) -> Response:
     body=models.Replay,
     answer=models.Replayed,
     status=202,
-    codes=(409,),
+    errors=("endpoint_disabled",),
 )
 def replay(endpoint_id: str) -> Response:
     """Every event of its types in that time, told before or not, with its old `webhook-id`."""
@@ -184,7 +184,7 @@ def show_delivery(delivery_id: str) -> Response:
     tag="webhooks",
     answer=models.WebhookDelivery,
     status=202,
-    codes=(409,),
+    errors=("endpoint_disabled",),
 )
 def resend(delivery_id: str) -> Response:
     """From the beginning of its schedule, with the same `webhook-id`."""

@@ -21,8 +21,8 @@ import click
 from flask import Flask
 
 from api import create_app, openapi, permissions
-from api import errors as http_errors
-from orchestrator import context, errors, settings
+from api.codes import CODES
+from orchestrator import context, settings
 from orchestrator.catalog import PROFILES, Profile
 from orchestrator.cli.group import SECTIONS, main
 from orchestrator.db.schema import script
@@ -41,15 +41,6 @@ from orchestrator.lifecycle import (
 ROOT = Path(__file__).parents[1]
 PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 _TABLE = re.compile(r"((?:^-- .*\n)+)create table if not exists (\w+)", re.MULTILINE)
-# Findings about a body are collected by pydantic, so no error class is named where they are made.
-_BODY_CODES = frozenset({"invalid_json", "missing_field", "unknown_field", "bad_request"})
-_FRAMEWORK_CODES = {
-    "method_not_allowed": 405,
-    "request_timeout": 408,
-    "request_too_large": 413,
-    "unsupported_media_type": 415,
-    "range_not_satisfiable": 416,
-}
 
 
 def pages() -> list[Path]:
@@ -132,43 +123,10 @@ def _events() -> str:
 
 
 def _error_codes() -> str:
-    statuses = _statuses_by_code()
-    rows = sorted((statuses[code], code, text) for code, text in http_errors.CODES.items())
+    rows = sorted((one.status, code, one.meaning) for code, one in CODES.items())
     return _table(
         ("HTTP", "Code", "Meaning"), ([status, f"`{code}`", text] for status, code, text in rows)
     )
-
-
-def _statuses_by_code() -> dict[str, int]:
-    """The HTTP status of every code: of the class that has it, or that it is raised with."""
-    classes = {
-        name: kind
-        for name, kind in vars(errors).items()
-        if inspect.isclass(kind) and issubclass(kind, errors.OrchestratorError)
-    }
-    found = dict.fromkeys(_BODY_CODES, 400) | _FRAMEWORK_CODES
-    found |= {kind.code: http_errors.status_of(kind()) for kind in classes.values() if _plain(kind)}
-    found |= {"quota_exceeded": 429, "rate_limited": 429}
-    for name, code in _raised_codes():
-        if name in classes:
-            found[code] = http_errors.STATUSES.get(classes[name], 500)
-    return found
-
-
-def _plain(kind: type[errors.OrchestratorError]) -> bool:
-    return kind not in {errors.QuotaExceeded, errors.RateLimited}
-
-
-def _raised_codes() -> Iterator[tuple[str, str]]:
-    """(class, code) wherever an error is made with a code of its own."""
-    for folder in ("orchestrator", "api"):
-        for path in (ROOT / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call):
-                    name = ast.unparse(node.func).rpartition(".")[2]
-                    for keyword in node.keywords:
-                        if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
-                            yield name, str(keyword.value.value)
 
 
 def _profile_requests() -> str:

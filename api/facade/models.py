@@ -23,10 +23,18 @@ def page() -> Response:
 
 
 @blueprint.get("/<path:model>")
-@contract("Look at a model", tag="openai", facade=True, answer=objects.OpenAIModel)
+@contract(
+    "Look at a model",
+    tag="openai",
+    facade=True,
+    answer=objects.OpenAIModel,
+    errors=("model_not_found",),
+)
 def show(model: str) -> Response:
     """Its name may hold slashes."""
     catalog = context().catalog
     if model not in catalog.models:
-        raise NotFound(f"The model {model!r} does not exist.", param="model", code="unknown_model")
+        raise NotFound(
+            f"The model {model!r} does not exist.", param="model", code="model_not_found"
+        )
     return reply(objects.model(model, catalog.route(model).name))

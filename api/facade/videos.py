@@ -20,6 +20,7 @@ blueprint = Blueprint("openai_videos", __name__, url_prefix="/v1/videos")
 
 POLL_HEADER = "openai-poll-after-ms"
 SDK_HEADER = "X-Stainless-Lang"
+_OF_SOURCES = ("not_completed", "provider_gone")
 _NO_CHARACTERS = "Characters are not supported here."
 
 
@@ -68,7 +69,7 @@ def page() -> Response:
     answer=objects.OpenAIVideo,
     creates=True,
     makes="video_id",
-    codes=(409,),
+    errors=_OF_SOURCES,
 )
 def remix(video_id: str) -> Response:
     """Goes to the provider that made the source."""
@@ -86,7 +87,7 @@ def remix(video_id: str) -> Response:
     answer=objects.OpenAIVideo,
     creates=True,
     makes="video_id",
-    codes=(404, 409),
+    errors=("not_found", *_OF_SOURCES),
 )
 def edit() -> Response:
     """Where the provider of the source has edits; else 400 `unsupported`."""
@@ -106,7 +107,7 @@ def edit() -> Response:
     answer=objects.OpenAIVideo,
     creates=True,
     makes="video_id",
-    codes=(404, 409),
+    errors=("not_found", *_OF_SOURCES),
 )
 def extend() -> Response:
     """`seconds` is what is added; the new video is as long as both together."""
@@ -170,7 +171,8 @@ def delete(video_id: str) -> Response:
     media=downloads.MEDIA,
     heeds=downloads.HEEDS,
     gives=("ETag",),
-    codes=(206, 302, 304, 410, 416),
+    also=downloads.ALSO,
+    errors=("content_not_ready", *downloads.ERRORS),
 )
 def content(video_id: str) -> Response:
     """404 while it is not ready; ranges and ETags are honoured. Only the openai SDK is redirected
@@ -184,7 +186,9 @@ def content(video_id: str) -> Response:
         return downloads.fetched(video_id, variant, redirect=redirect)
     except Conflict as error:
         # Only a completed video has content: here such a thing is not a conflict but not there.
-        raise NotFound(f"Video is not ready yet: {error.message}", code=error.code) from None
+        raise NotFound(
+            f"Video is not ready yet: {error.message}", code="content_not_ready"
+        ) from None
 
 
 def _accepted(submitted: Submitted) -> Response:

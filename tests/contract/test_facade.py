@@ -426,7 +426,7 @@ def test_content_is_refused_when_there_is_none(api: ApiClient, ctx: Context) -> 
 
     errors = (waiting, strange, missing, behind, gone)
     assert [
-        "not_ready",
+        "content_not_ready",
         "invalid_value",
         "not_found",
         "range_not_satisfiable",
@@ -703,7 +703,7 @@ def test_models_are_what_the_catalog_has_when_listed(api: ApiClient) -> None:
 
     assert ["sora-2", "sora-2-pro"] == [model["id"] for model in listed["data"]]
     assert one == listed["data"][0]
-    assert "unknown_model" == refused(api.get("/v1/models/some/thing"), 404)["code"]
+    assert "model_not_found" == refused(api.get("/v1/models/some/thing"), 404)["code"]
 
 
 def test_videos_of_others_are_not_there_when_asked_for(api: ApiClient, ctx: Context) -> None:

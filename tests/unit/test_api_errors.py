@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+import ast
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from api import errors as api_errors
-from api.errors import CODES, STATUSES, status_of
+from api.codes import CODES
+from api.errors import STATUSES, status_of
 from orchestrator import errors
 
 ROOT = Path(api_errors.__file__).parents[1]
-OUTSIDE = {"configuration", "provider_error"}
-"""Codes of errors that no request meets."""
 
 
 def subclasses(kind: type[errors.OrchestratorError]) -> Iterator[type[errors.OrchestratorError]]:
@@ -51,20 +50,29 @@ def test_status_follows_from_the_class_when_it_is_known(
     assert status == status_of(error)
 
 
-def test_codes_are_documented_when_a_class_has_them() -> None:
-    """Each class that has a status has a code in the table."""
-    own = {kind.code for known in STATUSES for kind in subclasses(known)}
+def test_codes_have_the_status_of_their_class_when_documented() -> None:
+    """What the table says is what happens."""
+    own = {kind.code: status for one, status in STATUSES.items() for kind in subclasses(one)}
 
-    assert set() == own - CODES.keys()
+    assert own == {code: CODES[code].status for code in own}
 
 
-def test_codes_are_documented_when_the_source_names_them() -> None:
+def test_codes_have_the_status_of_their_class_when_the_source_names_them() -> None:
     """Codes that use cases and views give to single errors are in the table, too."""
-    sources = [*(ROOT / "api").glob("*.py"), *(ROOT / "orchestrator").glob("*.py")]
-    raised = re.compile(
-        r"(?:InvalidRequest|Conflict|Forbidden|NotFound|Unsupported)\((?:[^()]|\([^()]*\))*code=\"(\w+)\""
-    )
-    named = {code for source in sources for code in raised.findall(source.read_text("utf-8"))}
+    known = {kind.__name__: status for one, status in STATUSES.items() for kind in subclasses(one)}
+    raised = _raised(("api", "orchestrator"))
+    named = {(code, known[name]) for name, code in raised if name in known}
 
-    assert "already_finished" in named
-    assert set() == named - CODES.keys() - OUTSIDE
+    assert ("already_finished", 409) in named
+    assert named == {(code, CODES[code].status) for code, _ in named}
+
+
+def _raised(folders: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(class, code) wherever an error is made with a code of its own."""
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func).rpartition(".")[2]
+                for keyword in node.keywords:
+                    if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
+                        yield name, str(keyword.value.value)

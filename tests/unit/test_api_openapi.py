@@ -11,7 +11,7 @@ from flask import Flask
 from openapi_spec_validator import validate
 
 from api import create_app
-from api.errors import CODES
+from api.codes import CODES
 from api.openapi import document
 from orchestrator.context import Context
 from tests.factories import NOWHERE, make_context, make_settings
@@ -68,6 +68,20 @@ def test_links_lead_to_what_was_made_when_followed(app: Flask) -> None:
     assert "/api/videos/{video_id}/cancel" == operations[link["operationId"]][0]
     assert {"keys_revoke"} == operations["keys_create"][1]["responses"]["201"]["links"].keys()
     assert set() == described["components"]["links"].keys() - operations.keys()
+
+
+def test_errors_are_announced_with_their_codes(app: Flask) -> None:
+    """Of each status those that this operation can answer with, in the shape of its clients."""
+    paths = document(app)["paths"]
+
+    native = paths["/api/videos/{video_id}/cancel"]["post"]["responses"]["409"]
+    facade = paths["/v1/videos/{video_id}/content"]["get"]["responses"]["404"]
+    (_, narrowed) = native["content"]["application/problem+json"]["schema"]["allOf"]
+    assert ["already_finished"] == narrowed["properties"]["code"]["enum"]
+    assert "Conflict: `already_finished`." == native["description"]
+    (_, narrowed) = facade["content"]["application/json"]["schema"]["allOf"]
+    error = narrowed["properties"]["error"]["properties"]
+    assert ["content_not_ready", "not_found"] == error["code"]["enum"]
 
 
 def test_fields_have_no_default_when_it_would_be_refused(app: Flask) -> None:

@@ -177,7 +177,7 @@ def _derived(
         raise Unsupported(f"No provider here offers the {kind} of a video.")
     source = _owned(ctx, caller, source_id)
     provider = ctx.provider(source.provider, source.account)
-    rendered = added or source.seconds
+    rendered = source.seconds if added is None else added
     _check_derived(ctx, provider, source, kind, prompt, rendered)
     body = {
         "kind": kind,

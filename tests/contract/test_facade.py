@@ -515,6 +515,18 @@ def test_extension_tells_both_lengths_together_when_accepted(api: ApiClient, ctx
     assert 0.6 == float(made.cost_estimated)
 
 
+@pytest.mark.parametrize("seconds", ["", "0", "61", "six"])
+def test_extension_is_refused_when_it_adds_no_such_length(
+    api: ApiClient, ctx: Context, seconds: str
+) -> None:
+    """No text at all is not a length either."""
+    source = submit(ctx, ME)
+    complete(ctx, source.id)
+    body = {"prompt": "more", "seconds": seconds, "video": {"id": source.id}}
+
+    assert "seconds" == refused(api.post("/v1/videos/extensions", json=body), 400)["param"]
+
+
 @pytest.mark.parametrize("path", ["remix", "edits", "extensions"])
 def test_source_must_be_there_and_finished_when_named(
     api: ApiClient, ctx: Context, path: str

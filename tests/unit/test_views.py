@@ -30,6 +30,8 @@ SECRET = {
     "lease_token",
     "lease_until",
     "missing_since",
+    "pictures_due_at",
+    "pictures_tries",
     "provider",
     "purged_at",
     "quota_period",
@@ -40,6 +42,7 @@ SECRET = {
     "spritesheet_key",
     "step",
     "thumbnail_key",
+    "waits_lane",
 }
 
 

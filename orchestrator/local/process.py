@@ -22,6 +22,9 @@ from typing import IO, Self
 
 from orchestrator.errors import ConfigurationError
 
+# The kernel tells nothing to a child whose parent died before the leash was on: it must look.
+_UNLESS_ORPHANED = ("/bin/sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"')
+
 
 def spawn(
     argv: Iterable[str | Path],
@@ -38,8 +41,11 @@ def spawn(
     `privileges` are options of setpriv(1) that make it somebody else.
     """
     setpriv = shutil.which("setpriv")
+    name = leash.name.removeprefix("SIG")
     prefix = (
-        [setpriv, "--pdeathsig", leash.name.removeprefix("SIG"), *privileges] if setpriv else []
+        [setpriv, "--pdeathsig", name, *privileges, *_UNLESS_ORPHANED, str(os.getpid())]
+        if setpriv
+        else []
     )
     if privileges and not setpriv:
         raise ConfigurationError("setpriv (of util-linux) is needed to run a database as root")

@@ -60,13 +60,14 @@ def test_spawn_hands_on_its_environment_only(tmp_path: Path) -> None:
 
 
 def test_child_when_its_parent_is_killed(tmp_path: Path) -> None:
-    """SIGKILL leaves the parent no time to clear up, and still its child ends."""
+    """SIGKILL leaves the parent no time to clear up, and still its child ends; also where the
+    parent dies before the kernel was asked to tell.
+    """
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, str(tmp_path / "output")], stdout=subprocess.PIPE, text=True
     ) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        assert eventually(lambda: "sleep" in Path(f"/proc/{child}/cmdline").read_text())
 
         parent.kill()
 

@@ -119,7 +119,7 @@ def test_a_refusal_for_now_is_waited_out(stage: Stage, fault: str) -> None:
 def test_its_list_cannot_be_used(stage: Stage) -> None:
     """That is why its profile says that it has none; this test tells when that changes."""
     stage.settle()
-    listed = stage.upstream.catalog(list="unpaged")
+    listed = stage.upstream.catalog({}, list="unpaged")
     (provider,) = listed.providers.values()
 
     with pytest.raises(ProviderTransient):

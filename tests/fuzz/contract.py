@@ -101,7 +101,10 @@ def _config() -> schemathesis.Config:
     return schemathesis.Config.from_dict(
         {
             "seed": SEED,
-            "generation": {"max-examples": int(os.environ.get("FUZZ_EXAMPLES", "20"))},
+            "generation": {
+                "max-examples": int(os.environ.get("FUZZ_EXAMPLES", "20")),
+                "with-security-parameters": False,  # they come with each request
+            },
             "suppress-health-check": ["all"],
             "max-stream-events": 1,
             "cache": {"enabled": False},
@@ -156,6 +159,15 @@ def check(case: Case, response: Response, headers: dict[str, str]) -> None:
         headers=headers,
         transport_kwargs={"headers": headers},
     )
+
+
+def sendable(case: Case) -> bool:
+    """Whether a query can hold this: texts, and lists of texts. Of anything else Werkzeug sends
+    another text than the checks believe.
+    """
+    values = case.query.values()
+    parts = [part for value in values for part in (value if isinstance(value, list) else [value])]
+    return not any(part is None or isinstance(part, (dict, list)) for part in parts)
 
 
 def _beyond_schemas(response: Response) -> bool:

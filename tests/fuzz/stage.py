@@ -59,9 +59,6 @@ class Stage:
     def ask(self, case: Case) -> Response:
         """Send a request with things in the place of their words; note what was answered."""
         fresh = case.method not in {"GET", "HEAD"}
-        # Werkzeug would send the text of a dict, where the checks expect its keys.
-        for name, value in case.query.items():
-            case.query[name] = list(value) if isinstance(value, dict) else value
         names = case.path_parameters
         if fresh:
             names = {name: self._spared.get(str(value), value) for name, value in names.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -12,6 +11,7 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 from werkzeug.test import TestResponse
 
+from api.contract import of
 from api.openapi import document
 
 Json = dict[str, Any]
@@ -60,11 +60,28 @@ def check(app: Flask, operation: Json, response: TestResponse) -> None:
 def _operation(app: Flask, path: str, method: str) -> Json | None:
     method = "get" if method == "HEAD" else method.lower()
     for template, operations in _document(app)["paths"].items():
-        pattern = re.sub(r"\{(\w+)\}", r"[^/]+", template)
-        if re.fullmatch(pattern, path) and method in operations:
+        if _pattern(template).fullmatch(path) and method in operations:
             found: Json = operations[method]
             return found
     return None
 
 
-_document: Callable[[Flask], Json] = cache(document)
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{(\w+)\}", r"[^/]+", template))
+
+
+def _document(app: Flask) -> Json:
+    """Every test has an application of its own and nearly all have the same routes: to describe
+    them each time would take longer than the tests.
+    """
+    promises = frozenset(
+        (rule.rule, *sorted(rule.methods or ()), of(app.view_functions[rule.endpoint]))
+        for rule in app.url_map.iter_rules()
+    )
+    if promises not in _documents:
+        _documents[promises] = document(app)
+    return _documents[promises]
+
+
+_documents: dict[frozenset[Any], Json] = {}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from orchestrator.errors import ConfigurationError
 from orchestrator.local import wiring
@@ -25,6 +25,9 @@ READY_SECONDS = 120.0
 """A cold start of seven Python processes on a busy laptop takes a while."""
 
 _HOPELESS_FALLS = 3
+
+Starting: TypeAlias = tuple[Program, Callable[[], bool]]
+"""What has been started, and whether it is of use by now."""
 
 
 class Stack:
@@ -67,16 +70,17 @@ class Stack:
             self.env = wiring.common_environment(self.env, self.folder)
             self._supervisor = Supervisor(self._notice)
             self._start_services(self._supervisor, lacks)
-            self._phase("creating the tables")
+            self._choose_port()
+            # Python programs keep one core busy while they start, so what can overlaps.
+            starting = self._start_provider(self._supervisor) if lacks.provider else []
             self._migrate()
-            # As late as possible: a stack that was killed a moment ago may just be letting go.
-            host = self.env["HOST"]
-            port = self._port("web", wiring.port_of(self.env, "PORT", wiring.DEFAULT_PORT), host)
-            self.env["PORT"] = str(port)
-            self.web_url = wiring.local_url(host, port)
-            if lacks.provider:
-                self._start_provider(self._supervisor)
-            self._start_programs(self._supervisor)
+            starting += self._start_programs(self._supervisor)
+            for program, ready in starting:
+                self._phase(f"starting {program.name}")
+                self._wait(ready, program)
+            if self._flower:
+                # Last: no video waits for a page about workers.
+                self._supervisor.start(self._flower_program())
         except BaseException:
             self.stop()
             raise
@@ -100,9 +104,17 @@ class Stack:
             supervisor.start(valkey)
             self.env["REDIS_URL"] = valkey.url
 
-    def _start_provider(self, supervisor: Supervisor) -> None:
+    def _choose_port(self) -> None:
+        """Not before the services run: by then a stack that was killed a moment ago may have let go
+        of its own.
+        """
+        host = self.env["HOST"]
+        port = self._port("web", wiring.port_of(self.env, "PORT", wiring.DEFAULT_PORT), host)
+        self.env["PORT"] = str(port)
+        self.web_url = wiring.local_url(host, port)
+
+    def _start_provider(self, supervisor: Supervisor) -> list[Starting]:
         """The sandbox, which tells web when a video is done."""
-        self._phase("starting the sandbox provider")
         port = self._port("sandbox", wiring.DEFAULT_SANDBOX_PORT, "127.0.0.1")
         self.env |= wiring.provider_environment(self.env, port, self.folder)
         sandbox = self._program(
@@ -114,21 +126,16 @@ class Stack:
         )
         supervisor.start(sandbox)
         self.sandbox_url = wiring.local_url("127.0.0.1", port)
-        self._wait(lambda: _answers(f"{self.sandbox_url}/v1/models"), sandbox)
+        return [(sandbox, partial(_answers, f"{self.sandbox_url}/v1/models"))]
 
-    def _start_programs(self, supervisor: Supervisor) -> None:
-        web = self._program("web", "orchestrator", "web")
+    def _start_programs(self, supervisor: Supervisor) -> list[Starting]:
+        web = self._program("web", "api")
         workers = [self._worker(number) for number in range(1, self._workers + 1)]
-        programs = [web, *workers, self._program("scheduler", "orchestrator", "scheduler")]
-        if self._flower:
-            programs.append(self._flower_program())
-
-        supervisor.start(*programs)
-        self._phase("starting the web server")
-        self._wait(lambda: _answers(f"{self.web_url}/readyz"), web)
-        for worker in workers:
-            self._phase(f"starting the {worker.name}")
-            self._wait(partial(_consumes, worker), worker)
+        supervisor.start(web, *workers, self._program("scheduler", "workers.scheduler"))
+        return [
+            (web, partial(_answers, f"{self.web_url}/readyz")),
+            *((worker, partial(_consumes, worker)) for worker in workers),
+        ]
 
     def _worker(self, number: int) -> Program:
         name = "worker" if self._workers == 1 else f"worker-{number}"
@@ -162,6 +169,7 @@ class Stack:
         return port
 
     def _migrate(self) -> None:
+        self._phase("creating the tables")
         migrate = self._program("migrate", "orchestrator", "migrate")
         migrate.start()
         try:

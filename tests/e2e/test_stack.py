@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.error import URLError
 
 import psycopg2
 import pytest
@@ -43,6 +44,17 @@ def status_of(url: str) -> int:
         return int(answer.status)
 
 
+def status_once_there(url: str) -> int:
+    """Of something that nothing else waits for."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return status_of(url)
+        except URLError:
+            assert time.monotonic() < deadline, url
+            time.sleep(0.1)
+
+
 def processes_of(folder: Path) -> Iterator[str]:
     """Command lines of living processes whose environment or arguments name the folder."""
     for process in Path("/proc").glob("[0-9]*"):
@@ -69,7 +81,7 @@ def test_stack_when_nothing_is_configured(folder: Path) -> None:
         answers = [
             status_of(f"{stack.web_url}/readyz"),
             status_of(f"{stack.sandbox_url}/v1/models"),
-            status_of(f"{stack.flower_url}/healthcheck"),
+            status_once_there(f"{stack.flower_url}/healthcheck"),
         ]
         logs = sorted(path.name for path in stack.logs.iterdir())
 

@@ -93,6 +93,15 @@ def test_video_completes_when_its_worker_is_killed_and_redis_wiped(stack: Stack)
 
 def test_flower_lists_workers_and_tasks_to_those_who_may_look(stack: Stack) -> None:
     """A video's work is found by its id; without the password nothing is shown."""
+
+    def listens() -> bool:
+        try:
+            urllib.request.urlopen(f"{stack.flower_url}/healthcheck", timeout=10).close()
+        except urllib.error.URLError:
+            return False
+        return True
+
+    until(bool, listens)
     video = call(f"{stack.web_url}/api/videos", {"prompt": "a garden", "size": "320x240"})
 
     def tasks() -> Any:

@@ -1,8 +1,7 @@
-"""The page of races names tests that are there, and that a run of the suite collects."""
+"""The page of races names tests that are there."""
 
+import ast
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -18,19 +17,17 @@ def test_every_rule_names_a_test():
     assert [] == [row[0] for row in RULES if len(row) != 3 or not NAME.search(row[2])]
 
 
-def test_every_named_test_is_collected():
-    """pytest itself finds each of them: a test that was renamed takes its line along."""
-    names = sorted({f"tests/{name}" for row in RULES for name in NAME.findall(row[2])})
+def test_every_named_test_is_there():
+    """A test that was renamed takes its line along."""
+    names = {name for row in RULES for name in NAME.findall(row[2])}
+    files = {name.partition("::")[0] for name in names}
 
-    found = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *names],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    there = {f"{file}::{function}" for file in files for function in functions(file)}
 
-    collected = {line.partition("[")[0] for line in found.stdout.splitlines() if "::" in line}
-    assert set() == set(names) - collected, found.stderr
-    assert 0 == found.returncode, found.stdout[-2000:]
+    assert set() == names - there
+
+
+def functions(file):
+    """What the modules of the suite define, as pytest collects it."""
+    tree = ast.parse((ROOT / "tests" / file).read_text())
+    return [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]

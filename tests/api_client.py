@@ -50,7 +50,7 @@ def check(app: Flask, operation: Json, response: TestResponse) -> None:
     assert response.mimetype in content, f"{response.mimetype} is not announced"
     schema = content[response.mimetype].get("schema")
     if schema is not None:
-        components = _document(app)["components"]
+        components = described(app)["components"]
         errors = list(
             Draft202012Validator({**schema, "components": components}).iter_errors(response.json)
         )
@@ -59,7 +59,7 @@ def check(app: Flask, operation: Json, response: TestResponse) -> None:
 
 def _operation(app: Flask, path: str, method: str) -> Json | None:
     method = "get" if method == "HEAD" else method.lower()
-    for template, operations in _document(app)["paths"].items():
+    for template, operations in described(app)["paths"].items():
         if _pattern(template).fullmatch(path) and method in operations:
             found: Json = operations[method]
             return found
@@ -71,9 +71,9 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\{(\w+)\}", r"[^/]+", template))
 
 
-def _document(app: Flask) -> Json:
-    """Every test has an application of its own and nearly all have the same routes: to describe
-    them each time would take longer than the tests.
+def described(app: Flask) -> Json:
+    """Its document. Every test has an application of its own, and nearly all have the same routes:
+    to describe them each time would take longer than the tests.
     """
     promises = frozenset(
         (rule.rule, *sorted(rule.methods or ()), of(app.view_functions[rule.endpoint]))

@@ -12,13 +12,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Condition, Event, Thread
 from time import monotonic
 from typing import Any, TypeVar
 
+from orchestrator.lots import Lots
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Outcome = TypeVar("Outcome")
 
 FEW, MANY = 4, 64
 SLOW_SECONDS = 0.25
@@ -27,7 +31,7 @@ _IDLE_SECONDS = 10.0
 
 
 class Stopped(Exception):
-    """The call was not made: this process ends."""
+    """The call was not made: this process ends, or cannot write what calls bring."""
 
 
 @dataclass(slots=True)
@@ -38,6 +42,45 @@ class _Message:
     call: Callable[[Any], Any]
     done: SimpleQueue[tuple[Any, Any]] = field(default_factory=SimpleQueue)
 
+    def bring(self, item: Any, result: Any) -> None:
+        """The call has come back."""
+        self.done.put((item, result))
+
+
+@dataclass(slots=True)
+class _Order(_Message):
+    """The same, where what comes back is to be written."""
+
+    lots: Lots = field(kw_only=True)
+    over: Event = field(default_factory=Event)
+    outcomes: list[tuple[Any, Any]] = field(default_factory=list)
+    number: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.number = len(self.waiting)
+        self.lots.expect(self.number)
+
+    def bring(self, item: Any, result: Any) -> None:
+        """Have it written, if there is anything."""
+        if result is None or isinstance(result, Exception):
+            self.lots.bring_nothing()
+            self._settle(item, result)
+        else:
+            self.lots.bring(result, partial(self._written, item))
+
+    def _written(self, item: Any, outcome: Any) -> None:
+        self._settle(item, outcome)
+        if isinstance(outcome, Exception):
+            # What the next calls bring could not be written either.
+            with suppress(IndexError):
+                while True:
+                    self.bring(self.waiting.popleft(), Stopped())
+
+    def _settle(self, item: Any, outcome: Any) -> None:
+        self.outcomes.append((item, outcome))
+        if len(self.outcomes) == self.number:
+            self.over.set()
+
 
 class Crew:
     """One for a process. Threads start with the first message that names several videos."""
@@ -47,6 +90,7 @@ class Crew:
         self._change = Condition()
         self._threads = 0
         self._busy: set[str] = set()
+        self._lots: dict[str, Lots] = {}
         self._stopped = Event()
 
     def each(
@@ -78,6 +122,40 @@ class Crew:
                 yield lot
         finally:
             message.waiting.clear()
+
+    def settle(
+        self,
+        items: Sequence[Item],
+        call: Callable[[Item], Result | None],
+        write: Callable[[Sequence[Result]], Sequence[Outcome]],
+        *,
+        name: str,
+    ) -> list[tuple[Item, Outcome | Exception | None]]:
+        """Call for each item, many at once, and have written what comes back, together with what
+        others bring under this `name`. Returns when nothing is left to do, in no order.
+
+        What a call does not return, or raises, is not written and stands in the answer; `Stopped`
+        says that there was no call. What could not be written has the exception instead.
+
+        Args:
+            write: takes some results and returns as many outcomes. Whoever uses this name brings
+                the same one; it is called in a thread.
+        """
+        if not items:
+            return []
+        with self._change:
+            lots = self._lots.setdefault(name, Lots(write))
+        order = _Order(deque(items), call, lots=lots)
+        if len(items) == 1:
+            order.bring(order.waiting.popleft(), self._result(items[0], call))
+        else:
+            self._take_on(order)
+        had = 0
+        while not order.over.wait(SLOW_SECONDS):
+            if had == len(order.outcomes):
+                self._hurry(order)
+            had = len(order.outcomes)
+        return order.outcomes
 
     @contextmanager
     def alone(self, name: str) -> Iterator[bool]:
@@ -117,9 +195,12 @@ class Crew:
         while True:
             with suppress(Empty):
                 return message.done.get(timeout=SLOW_SECONDS)
-            with self._change:
-                if message.waiting and self._threads < MANY:
-                    self._start()
+            self._hurry(message)
+
+    def _hurry(self, message: _Message) -> None:
+        with self._change:
+            if message.waiting and self._threads < MANY:
+                self._start()
 
     def _start(self) -> None:
         self._threads += 1
@@ -130,7 +211,7 @@ class Crew:
         while (job := self._take(spare)) is not None:
             message, item = job
             began = monotonic()
-            message.done.put((item, self._result(item, message.call)))
+            message.bring(item, self._result(item, message.call))
             spare = monotonic() - began < SLOW_SECONDS / 2
 
     def _take(self, spare: bool) -> tuple[_Message, Any] | None:
@@ -142,7 +223,10 @@ class Crew:
                 if not self._messages and not self._change.wait(_IDLE_SECONDS):
                     break
                 message = self._messages.popleft() if self._messages else None
-                if message is not None and message.waiting:
+                if message is None:
+                    continue
+                # Whoever gave it up may be emptying it at this moment.
+                with suppress(IndexError):
                     item = message.waiting.popleft()
                     if message.waiting:
                         self._messages.append(message)

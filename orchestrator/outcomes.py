@@ -37,22 +37,21 @@ MISCONFIGURED_BASE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """An attempt that its provider has taken, as `found`."""
+    """An attempt that its provider has taken, as `found`, made by whoever has this lease."""
 
     provider: Provider
     video: Video
     attempt: Attempt
     found: ProviderVideo
+    token: str
 
 
-def accepted_all(ctx: Context, taken: Sequence[Taken], *, token: str) -> None:
+def accepted_all(ctx: Context, taken: Sequence[Taken]) -> list[bool]:
     """Their providers have taken these: one transaction for all that go straight on, and one each
-    for what has an unusual story.
+    for what has an unusual story. Returns of each whether it went straight on.
     """
-    if not taken:
-        return
     try:
-        moved = _accepted_together(ctx, taken, token)
+        moved = _accepted_together(ctx, taken)
     except DependencyDown as error:
         if not isinstance(error, DependencyBusy):
             raise
@@ -64,19 +63,21 @@ def accepted_all(ctx: Context, taken: Sequence[Taken], *, token: str) -> None:
         moved = set()
     for one in taken:
         if one.video.id not in moved:
-            accepted(ctx, one.provider, one.video.id, one.attempt.n, one.found, token=token)
+            accepted(ctx, one.provider, one.video.id, one.attempt.n, one.found, token=one.token)
+    return [one.video.id in moved for one in taken]
 
 
-def _accepted_together(ctx: Context, taken: Sequence[Taken], token: str) -> set[str]:
+def _accepted_together(ctx: Context, taken: Sequence[Taken]) -> set[str]:
     """Record the plain ones; returns which these are."""
     with ctx.database.transaction() as connection:
         plain = acceptances.write(
             connection,
             [
-                Acceptance(one.video.id, one.attempt.n, one.found.id, one.found.canonical_id)
+                Acceptance(
+                    one.video.id, one.attempt.n, one.found.id, one.found.canonical_id, one.token
+                )
                 for one in taken
             ],
-            token=token,
         )
         states = {}
         for account in {(o.provider.name, o.provider.account) for o in taken}:

@@ -1,7 +1,7 @@
 """Acceptances: what providers have just taken, of many videos in one statement.
 
-Only the plain ones: the video still waits for this very attempt, and nobody else has the provider's
-id. `orchestrator/outcomes.py` deals with the others one by one.
+Only the plain ones: the video still waits for this very attempt. `orchestrator/outcomes.py` deals
+with the others one by one.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ from sqlalchemy import Connection, text
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The provider's id of an attempt."""
+    """The provider's id of an attempt, learnt by whoever has this lease of its video."""
 
     video_id: str
     n: int
     provider_video_id: str
     canonical_id: str
+    token: str
 
 
-def write(connection: Connection, found: Sequence[Acceptance], *, token: str) -> set[str]:
-    """Write these ids to their attempts, where `token` holds the video; locks both. Returns the ids
-    of the videos where it did.
+def write(connection: Connection, found: Sequence[Acceptance]) -> set[str]:
+    """Write these ids to their attempts, where the token still holds the video; locks both. Returns
+    the ids of the videos where it did.
+
+    Raises:
+        IntegrityError: another attempt has one of the provider's ids already.
     """
     rows = connection.execute(
         _WRITE,
@@ -33,7 +37,7 @@ def write(connection: Connection, found: Sequence[Acceptance], *, token: str) ->
             "ns": [item.n for item in found],
             "raws": [item.provider_video_id for item in found],
             "canonicals": [item.canonical_id for item in found],
-            "token": token,
+            "tokens": [item.token for item in found],
         },
     )
     return set(rows.scalars())
@@ -42,16 +46,15 @@ def write(connection: Connection, found: Sequence[Acceptance], *, token: str) ->
 _WRITE = text(
     """
     with w as (select * from unnest(cast(:ids as text[]), cast(:ns as integer[]),
-        cast(:raws as text[]), cast(:canonicals as text[])) as w(id, n, raw, canonical)),
+        cast(:raws as text[]), cast(:canonicals as text[]), cast(:tokens as text[]))
+        as w(id, n, raw, canonical, token)),
     held as (
       select a.video_id, a.n, w.raw, w.canonical from w
       join videos v on v.id = w.id collate "C" join attempts a on a.video_id = v.id and a.n = w.n
-      where v.id = any(:ids) and v.status = 'queued' and v.lease_token = :token
+      where v.id = any(:ids) and v.status = 'queued' and v.lease_token = w.token
         and a.state = 'sent' and a.canonical_id is null
         and not exists (select 1 from attempts o where o.video_id = v.id and o.n <> a.n
           and o.ended_at is null and not o.detached)
-        and not exists (select 1 from attempts t where t.provider = a.provider
-          and t.account = a.account and t.canonical_id = w.canonical)
       order by v.id for update of v, a)
     update attempts a set state = 'accepted', provider_video_id = h.raw,
       canonical_id = h.canonical, accepted_at = clock_timestamp(), ended_at = null,

@@ -32,13 +32,14 @@ _MOMENTS = frozenset(c.name for c in videos.columns if isinstance(c.type, DateTi
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """One of several videos that make the same move: what its events say besides from and to, and
-    the columns in which it differs from the others.
+    """One of several videos that make the same move: what its events say besides from and to, the
+    columns in which it differs from the others, and the lease that a guard may ask for.
     """
 
     video_id: str
     data: Mapping[str, Any] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
+    token: str | None = None
 
 
 def transition(
@@ -80,7 +81,7 @@ def transition_all(
 
     Args:
         movers: all of them set the same columns.
-        guard: further condition on the row (`v`), with `params`.
+        guard: further condition on the row (`v`) and its mover's token (`e.token`), with `params`.
         values: other columns to set in the same statement, for all alike.
         settle: what becomes of the reservation if it still stands.
     """
@@ -89,6 +90,7 @@ def transition_all(
     bound: dict[str, Any] = {
         "ids": [mover.video_id for mover in movers],
         "datas": [json.dumps(mover.data, default=str) for mover in movers],
+        "tokens": [mover.token for mover in movers],
         "target": move.target,
         "sources": sorted(move.sources),
         "types": list(move.events),
@@ -156,8 +158,8 @@ def _statement(guard: str, changes: str, own: tuple[str, ...]) -> Any:
     names = "".join(f", own_{name}" for name in own)
     return video_query(
         f"""
-        with e as (select * from unnest(cast(:ids as text[]), cast(:datas as jsonb[]){arrays})
-          as e(id, data{names})),
+        with e as (select * from unnest(cast(:ids as text[]), cast(:datas as jsonb[]),
+          cast(:tokens as text[]){arrays}) as e(id, data, token{names})),
         old as (select id, status, quota_state from videos where id = any(:ids) order by id
           for update),
         moved as (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -34,6 +35,16 @@ class _Claimed:
     provider: Provider
 
 
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A video whose bytes are here, copied by whoever has this lease."""
+
+    video: Video
+    provider: Provider
+    stored: Stored
+    token: str
+
+
 def store(ctx: Context, *video_ids: str) -> None:
     """Copy the bytes of these videos, or what was missed of those that are completed. What there is
     nothing to do for, or somebody else does, is passed over.
@@ -45,21 +56,20 @@ def store(ctx: Context, *video_ids: str) -> None:
     strange: Exception | None = None
     with ctx.leases.hold() as token:
         claimed = _claim(ctx, video_ids, token)
-        completed: set[str] = set()
-        for lot in ctx.crew.each(claimed, lambda one: _copy(ctx, one)):
-            copied = []
-            for one, result in lot:
-                if isinstance(result, Stored):
-                    copied.append((one.video, one.provider, result))
-                elif isinstance(result, Stopped):
-                    with ctx.database.statement() as connection:
-                        polling.snooze(connection, [one.video.id], token=token, due_in=0)
-                elif isinstance(result, ProviderError | StorageError):
-                    _again(ctx, one.video, one.attempt, token, result)
-                else:
-                    strange = result
-            completed |= {video.id for video in complete(ctx, copied, token)}
-    pictured = [o for o in claimed if o.video.id in completed and pictures.offered(o.provider)]
+        pictured = []
+        for one, outcome in ctx.crew.settle(
+            claimed,
+            lambda one: _bring(ctx, one, token),
+            partial(complete_all, ctx),
+            name="complete",
+        ):
+            if isinstance(outcome, Stopped):
+                with ctx.database.statement() as connection:
+                    polling.snooze(connection, [one.video.id], token=token, due_in=0)
+            elif isinstance(outcome, Exception):
+                strange = outcome
+            elif outcome and pictures.offered(one.provider):
+                pictured.append(one)
     for _ in ctx.crew.each(
         pictured, lambda one: pictures.add(ctx, one.provider, one.video, one.attempt)
     ):
@@ -86,42 +96,28 @@ def _claim(ctx: Context, video_ids: Sequence[str], token: str) -> list[_Claimed]
     return claimed
 
 
-def _copy(ctx: Context, one: _Claimed) -> Stored:
-    types = _video_types(one.provider)
-    return fetch(ctx, one.provider, one.video, one.attempt, "video", types)
+def _bring(ctx: Context, one: _Claimed, token: str) -> Copied | None:
+    """Copy the bytes; None if they did not come, which is recorded here."""
+    try:
+        types = _video_types(one.provider)
+        stored = fetch(ctx, one.provider, one.video, one.attempt, "video", types)
+    except (ProviderError, StorageError) as error:
+        _again(ctx, one.video, one.attempt, token, error)
+        return None
+    return Copied(one.video, one.provider, stored, token)
 
 
-def complete(
-    ctx: Context, copied: Sequence[tuple[Video, Provider, Stored]], token: str
-) -> list[Video]:
-    """The bytes of these are here: completed. What is missing in the answer has moved on; its file
-    is swept later.
+def complete_all(ctx: Context, copied: Sequence[Copied]) -> list[bool]:
+    """The bytes of these are here: completed. Returns of each whether it is; if not it has moved
+    on, and its file is swept later.
     """
-    if not copied:
-        return []
     days = ctx.settings.bytes_kept_days
-    movers = []
-    for video, provider, stored in copied:
-        # Pictures are fetched next; if that fails, or we do, the sweep sees to it.
-        follow = pictures.offered(provider)
-        values = {
-            "file_url": f"/api/videos/{video.id}/download",
-            "content_key": stored.key,
-            "content_sha256": stored.sha256,
-            "content_bytes": stored.size,
-            "content_type": stored.media_type,
-            "pictures_due_at": PICTURE_WAITS[0] if follow else None,
-            "pictures_tries": int(follow),
-        }
-        data = {"bytes": stored.size, "sha256": stored.sha256}
-        movers.append(Mover(video.id, data, values))
     with ctx.database.transaction() as connection:
         completed = transitions.transition_all(
             connection,
-            movers,
+            [_mover(one) for one in copied],
             COMPLETE,
-            guard="v.lease_token = :token and v.step = 'store'",
-            params={"token": token},
+            guard="v.lease_token = e.token and v.step = 'store'",
             values={
                 "progress": 100,
                 "completed_at": After(0),
@@ -130,7 +126,24 @@ def complete(
             settle=QuotaState.KEPT,
         )
     changes.published(ctx, completed)
-    return completed
+    ids = {video.id for video in completed}
+    return [one.video.id in ids for one in copied]
+
+
+def _mover(one: Copied) -> Mover:
+    # Pictures are fetched next; if that fails, or we do, the sweep sees to it.
+    follow = pictures.offered(one.provider)
+    values = {
+        "file_url": f"/api/videos/{one.video.id}/download",
+        "content_key": one.stored.key,
+        "content_sha256": one.stored.sha256,
+        "content_bytes": one.stored.size,
+        "content_type": one.stored.media_type,
+        "pictures_due_at": PICTURE_WAITS[0] if follow else None,
+        "pictures_tries": int(follow),
+    }
+    data = {"bytes": one.stored.size, "sha256": one.stored.sha256}
+    return Mover(one.video.id, data, values, one.token)
 
 
 def _again(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -59,19 +60,32 @@ def submit(ctx: Context, *video_ids: str) -> None:
     strange: Exception | None = None
     with ctx.leases.hold() as token:
         claimed = claim(ctx, video_ids, token)
-        for lot in ctx.crew.each(
-            claimed, lambda one: call(ctx, one.provider, one.video, one.attempt, token=token)
+        for one, outcome in ctx.crew.settle(
+            claimed,
+            lambda one: _bring(ctx, one, token),
+            partial(outcomes.accepted_all, ctx),
+            name="accept",
         ):
-            taken = []
-            for one, result in lot:
-                if isinstance(result, ProviderVideo):
-                    taken.append(Taken(one.provider, one.video, one.attempt, result))
-                elif not _refused(ctx, one, result, token):
-                    strange = result
-            outcomes.accepted_all(ctx, taken, token=token)
+            if isinstance(outcome, Stopped):
+                outcomes.unsent(ctx, one.video, one.attempt, token=token)
+            elif isinstance(outcome, Exception):
+                strange = outcome
         _pass_on(ctx, [one.attempt for one in claimed])
     if strange is not None:
         raise strange
+
+
+def _bring(ctx: Context, one: Claimed, token: str) -> Taken | None:
+    """Make the call. What came instead of a video is recorded here, so that none of the others is
+    waited for; None then.
+    """
+    try:
+        found = call(ctx, one.provider, one.video, one.attempt, token=token)
+    except Exception as error:
+        if not _refused(ctx, one, error, token):
+            raise
+        return None
+    return Taken(one.provider, one.video, one.attempt, found, token)
 
 
 def _refused(ctx: Context, one: Claimed, error: Exception, token: str) -> bool:
@@ -90,8 +104,6 @@ def _refused(ctx: Context, one: Claimed, error: Exception, token: str) -> bool:
             outcomes.refused(ctx, video, attempt, error, token=token)
         case StorageError():
             outcomes.deferred(ctx, video, attempt, error, token=token)
-        case Stopped():
-            outcomes.unsent(ctx, video, attempt, token=token)
         case LeaseLost():
             # Whoever took over decides what becomes of it, or has decided.
             log.warning("not_sent", video_id=video.id, attempt=attempt.n, reason="lease_lost")

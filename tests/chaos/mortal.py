@@ -18,9 +18,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from orchestrator import context
+from orchestrator import context, outcomes
 from orchestrator.db.engine import Database
-from orchestrator.steps import poll, store, submit
+from orchestrator.steps import pictures, poll, store, submit
 
 _here = threading.local()
 _wish = Path(os.environ["MORTAL_FILE"])
@@ -34,7 +34,7 @@ def _die_if_wished(moment: str) -> None:
 
 
 class MortalDatabase(Database):
-    """Counts the commits of the step that its thread is in."""
+    """Counts the commits of the step that its thread is at work for."""
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -46,11 +46,13 @@ class MortalDatabase(Database):
         _die_if_wished("after")
 
 
-def _counted(step: str, work: Callable[..., None]) -> Callable[..., None]:
-    def counting(*args: Any) -> None:
-        _here.step, _here.number = step, 0
+def _counted(step: str, work: Callable[..., Any], committed: int = 0) -> Callable[..., Any]:
+    """`work` belongs to a step that has committed so often before."""
+
+    def counting(*args: Any) -> Any:
+        _here.step, _here.number = step, committed
         try:
-            work(*args)
+            return work(*args)
         finally:
             _here.step = None
 
@@ -61,6 +63,10 @@ context.Database = MortalDatabase  # type: ignore[misc]
 submit.submit = _counted("submit", submit.submit)
 poll.poll = _counted("poll", poll.poll)
 store.store = _counted("store", store.store)
+# What came back is written by a thread of its own.
+outcomes.accepted_all = _counted("submit", outcomes.accepted_all, committed=1)
+store.complete_all = _counted("store", store.complete_all, committed=1)
+pictures.add = _counted("store", pictures.add, committed=2)
 
 from workers.app import app  # noqa: E402 - what it works with is exchanged first
 

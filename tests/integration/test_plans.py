@@ -135,7 +135,7 @@ QUERIES = {
         c, [lanes.Entry(VIDEO, *ACCOUNT, lanes.Lane("lane7", alone=True), False)]
     ),
     "acceptances.write": lambda c: acceptances.write(
-        c, [acceptances.Acceptance(VIDEO, 1, "up_x", "up_x")], token="t"
+        c, [acceptances.Acceptance(VIDEO, 1, "up_x", "up_x", "t")]
     ),
     "lanes.awaited": lambda c: lanes.awaited(c, *ACCOUNT, "lane7"),
     "orphans.accounts": orphans.accounts,
@@ -182,6 +182,7 @@ QUERIES = {
         c, "hog", Filters(status=("in_progress",)), limit=21, after=(MIDDLE, VIDEO)
     ),
     "videos.page, small user": lambda c: videos.page(c, "user8", Filters(), limit=21),
+    "videos.family": lambda c: videos.family(c, VIDEO, limit=200),
     "videos.pending": lambda c: videos.pending(c, limit=100),
     "targets.ring_due": lambda c: targets.ring_due(c, again=3, **LATER),
     "deliveries.prune": lambda c: deliveries.prune(c, days=30, limit=200),

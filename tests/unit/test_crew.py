@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from orchestrator.crew import FEW, MANY, Crew, Stopped
+from orchestrator.errors import DependencyDown
 
 WAIT = 10
 
@@ -96,6 +99,64 @@ def test_nothing_more_is_called_when_nobody_listens() -> None:
     release.set()
 
     assert len(called) < 100
+
+
+def test_settle_has_results_of_several_messages_written_together() -> None:
+    """Each hears of its own, whoever wrote them."""
+    crew = Crew()
+    lots: list[list[int]] = []
+    both = threading.Barrier(2)
+
+    def call(n: int) -> int:
+        if n % 10 == 0:
+            both.wait(WAIT)
+        return n
+
+    def write(numbers: Sequence[int]) -> list[int]:
+        lots.append(sorted(numbers))
+        return [-n for n in numbers]
+
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda items: crew.settle(items, call, write, name="n"), ([0, 1], [10]))
+
+    assert [[(0, 0), (1, -1)], [(10, -10)]] == [sorted(outcomes) for outcomes in found]
+    assert [0, 1, 10] == sorted(n for lot in lots for n in lot)
+
+
+def test_settle_writes_neither_exceptions_nor_nothing() -> None:
+    """They stand in the answer as they came."""
+    error = ValueError("one")
+
+    def call(n: int) -> int | None:
+        if n == 1:
+            raise error
+        return n if n else None
+
+    found = Crew().settle([0, 1, 2], call, lambda numbers: numbers, name="n")
+
+    assert {0: None, 1: error, 2: 2} == dict(found)
+
+
+def test_settle_calls_no_more_when_nothing_can_be_written() -> None:
+    """What would come back could not be recorded: better it were never sent."""
+    down = DependencyDown("It is away.")
+    written = threading.Event()
+
+    def call(n: int) -> int:
+        if n >= FEW:
+            written.wait(WAIT)
+        return n
+
+    def write(numbers: Sequence[int]) -> list[int]:
+        written.set()
+        raise down
+
+    found = Crew().settle(list(range(100)), call, write, name="n")
+    kinds = Counter(type(outcome) for _, outcome in found)
+
+    assert 100 == len({n for n, _ in found})
+    assert {DependencyDown, Stopped} == set(kinds)
+    assert kinds[Stopped] > kinds[DependencyDown]
 
 
 def test_only_one_is_alone() -> None:

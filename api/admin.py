@@ -6,12 +6,12 @@ from dataclasses import asdict
 
 from flask import Blueprint, Response
 
-from api import answers, operations, schemas
+from api import answers, operations, schemas, subscriptions
 from api.bodies import query
 from api.contract import Access, contract
 from api.current import caller, context
 from api.replies import listing, reply
-from orchestrator import audit, videos, views
+from orchestrator import audit, delivery_log, events, videos, views
 from orchestrator.views import rfc3339
 
 blueprint = Blueprint("admin", __name__, url_prefix="/api/admin")
@@ -55,6 +55,50 @@ def audit_trail() -> Response:
     following = str(page[-1].id) if len(found) > asked.limit else None
     shown = [{**asdict(act), "created_at": rfc3339(act.created_at)} for act in page]
     return listing(shown, following, parameter="before")
+
+
+@blueprint.get("/queue")
+@contract(
+    "How much waits, and for how long", tag="admin", access=Access.ADMIN, answer=operations.Queue
+)
+def queue() -> Response:
+    """Of all users."""
+    found = videos.queue(context())
+    return reply({**asdict(found), "oldest_at": rfc3339(found.oldest_at)})
+
+
+@blueprint.get("/throughput")
+@contract(
+    "What was asked for and what ended, minute by minute",
+    tag="admin",
+    access=Access.ADMIN,
+    query=operations.Span,
+    answer=operations.Throughput,
+)
+def throughput() -> Response:
+    """Oldest first, quiet minutes too; the last one is not over yet. Of all users."""
+    found = events.throughput(context(), minutes=query(operations.Span).minutes)
+    return reply({"data": [{**asdict(one), "at": rfc3339(one.at)} for one in found]})
+
+
+@blueprint.get("/deliveries")
+@contract(
+    "Webhook deliveries of all users, newest first",
+    tag="admin",
+    access=Access.ADMIN,
+    query=subscriptions.ListDeliveries,
+    answer=subscriptions.WebhookDeliveries,
+    gives=("Link",),
+)
+def deliveries() -> Response:
+    """Kept for 30 days. `next_cursor` goes into `before`."""
+    asked = query(subscriptions.ListDeliveries)
+    found = delivery_log.page(
+        context(), None, asked.filters(), before=asked.before, limit=asked.limit + 1
+    )
+    shown = found[: asked.limit]
+    following = str(shown[-1].id) if len(found) > asked.limit else None
+    return listing([views.delivery(one) for one in shown], following, parameter="before")
 
 
 @blueprint.get("/pending")

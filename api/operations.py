@@ -45,6 +45,38 @@ class ProviderOverviews(Answer):
     data: list[ProviderOverview]
 
 
+class Queue(Answer):
+    """Videos that are not finished. Scheduled and held ones are not among the queued."""
+
+    queued: int
+    scheduled: int = Field(description="They may not be submitted yet, by their `run_at`.")
+    held: int = Field(description="They wait for an operator.")
+    in_progress: int
+    oldest_at: datetime | None = Field(description="Since when the oldest queued one waits.")
+
+
+class Span(Query):
+    """Which time."""
+
+    minutes: Annotated[int, Field(ge=1, le=180)] = 60
+
+
+class Minute(Answer):
+    """What happened in the minute that begins `at`."""
+
+    at: datetime
+    created: int
+    completed: int
+    failed: int
+    cancelled: int
+
+
+class Throughput(Answer):
+    """One entry for each minute."""
+
+    data: list[Minute]
+
+
 class ListActs(Query):
     """Which acts."""
 

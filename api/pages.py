@@ -1,15 +1,21 @@
-"""Pages for people: the front page and the reference. Nothing on them comes from elsewhere."""
+"""Pages for people: the dashboard and the reference. Nothing on them comes from elsewhere, and they
+hold no data: the dashboard asks the API for those, with the session of whoever looks at it.
+"""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, current_app, make_response, render_template
 
 from api.codes import CODES
 from api.contract import Access, Contract, contract
+from api.current import context
 from api.openapi import document
 from api.replies import reply
+from orchestrator.errors import StorageError
 
 blueprint = Blueprint("pages", __name__)
 
@@ -17,6 +23,13 @@ _EXTENSION = "openapi"
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+# The scripts make no markup out of texts, and may not: a browser refuses it. `blob:` is the preview
+# of an image before it is sent; `files` is where the storage serves signed addresses, if it does.
+_DASHBOARD_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob:{files}; media-src 'self'{files}; frame-ancestors 'none'; "
+    "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
 
@@ -27,10 +40,17 @@ def install_static(app: Flask) -> None:
 
 
 @blueprint.get("/")
-@contract("The front page", access=Access.PUBLIC, hidden=True)
+@contract("The dashboard", access=Access.PUBLIC, hidden=True)
 def home() -> Response:
-    """Says what this is and how to begin."""
-    return _page("home.html")
+    """Videos: ask for them, watch them come, play them."""
+    return _dashboard("videos", "main.js")
+
+
+@blueprint.get("/admin")
+@contract("The dashboard of the admins", access=Access.PUBLIC, hidden=True)
+def admin() -> Response:
+    """What needs an operator's eye or hand."""
+    return _dashboard("admin", "admin.js")
 
 
 @blueprint.get("/docs")
@@ -55,8 +75,32 @@ def _document() -> dict[str, Any]:
     return cast(dict[str, Any], made[_EXTENSION])
 
 
-def _page(template: str, **values: Any) -> Response:
+def _dashboard(here: str, script: str) -> Response:
+    policy = _DASHBOARD_POLICY.format(files=_files())
+    settings = context().settings
+    return _page(
+        f"dashboard/{here}.html",
+        policy,
+        here=here,
+        script=script,
+        auth=settings.auth,
+        flower=settings.flower_port,
+    )
+
+
+def _files() -> str:
+    """Where signed addresses of files lead, as a further source of a policy."""
+    try:
+        url = context().storage.signed_url("page", expires_in=timedelta(minutes=1), filename=None)
+    except StorageError:
+        return ""  # the page says what does not work; without pictures it still can
+    return "" if url is None else " {0.scheme}://{0.netloc}".format(urlsplit(url))
+
+
+def _page(template: str, policy: str = _POLICY, **values: Any) -> Response:
     response = make_response(render_template(template, **values))
-    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["Content-Security-Policy"] = policy
     response.headers["Cache-Control"] = "no-cache"
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["X-Content-Type-Options"] = "nosniff"
     return response

@@ -7,11 +7,14 @@ from dataclasses import asdict
 from flask import Blueprint, Response
 from pydantic import Field
 
-from api.answers import Answer
+from api.answers import Answer, Quota
+from api.bodies import query
 from api.contract import Access, contract
 from api.current import caller, context
-from api.replies import reply
-from orchestrator import erasure
+from api.fields import UserId
+from api.replies import listing, reply
+from api.schemas import Limit
+from orchestrator import erasure, quotas, views
 
 blueprint = Blueprint("users", __name__, url_prefix="/api/admin/users")
 
@@ -25,6 +28,37 @@ class ErasedUser(Answer):
     at_provider: int = Field(
         description="Videos that a provider has taken; it keeps them for as long as it pleases."
     )
+
+
+class ListUsers(Limit):
+    """Which users."""
+
+    after: UserId | None = Field(None, description="Only what comes behind this user.")
+
+
+class QuotaPage(Answer):
+    """Some users; `next_cursor` goes into `after`."""
+
+    data: list[Quota]
+    next_cursor: str | None
+
+
+@blueprint.get("")
+@contract(
+    "Users and their quotas",
+    tag="admin",
+    access=Access.ADMIN,
+    query=ListUsers,
+    answer=QuotaPage,
+    gives=("Link",),
+)
+def page() -> Response:
+    """Everybody who was seen here, by name. `next_cursor` goes into `after`."""
+    asked = query(ListUsers)
+    found = quotas.page(context(), after=asked.after, limit=asked.limit + 1)
+    shown = found[: asked.limit]
+    following = shown[-1].user_id if len(found) > asked.limit else None
+    return listing([views.quota(quota) for quota in shown], following, parameter="after")
 
 
 @blueprint.delete("/<path:user_id>")

@@ -163,7 +163,7 @@ def log() -> Response:
     """Kept for 30 days. `next_cursor` goes into `before`."""
     asked = query(models.ListDeliveries)
     found = delivery_log.page(
-        context(), _somebody(), asked.filters(), before=asked.before, limit=asked.limit + 1
+        context(), _somebody().user_id, asked.filters(), before=asked.before, limit=asked.limit + 1
     )
     shown = found[: asked.limit]
     following = str(shown[-1].id) if len(found) > asked.limit else None

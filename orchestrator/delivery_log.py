@@ -50,17 +50,17 @@ def load(ctx: Context, caller: Caller, delivery_id: int) -> Delivery:
 
 def page(
     ctx: Context,
-    caller: Caller,
+    user_id: str | None,
     filters: Mapping[str, Any],
     *,
     before: int | None = None,
     limit: int = 50,
 ) -> list[Delivery]:
-    """The caller's deliveries, newest first, before the one with the id `before`. `filters`:
-    endpoint_id, video_id, state, type.
+    """The deliveries of a user (None: of everybody), newest first, before the one with the id
+    `before`. `filters`: endpoint_id, video_id, state, type.
     """
     with ctx.database.statement() as connection:
-        return rows.page(connection, caller.user_id, filters, before=before, limit=limit)
+        return rows.page(connection, user_id, filters, before=before, limit=limit)
 
 
 def resend(ctx: Context, caller: Caller, delivery_id: int) -> Delivery:

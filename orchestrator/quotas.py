@@ -27,6 +27,12 @@ def get(ctx: Context, user_id: str) -> Quota:
         return rows.ensure(connection, user_id)
 
 
+def page(ctx: Context, *, after: str | None, limit: int) -> list[Quota]:
+    """The quotas of all users that were seen here, by their ids, behind the user `after`."""
+    with ctx.database.statement() as connection:
+        return rows.page(connection, after=after, limit=limit)
+
+
 def allows(quota: Quota, cost: Decimal = Decimal(0), videos: int = 1) -> bool:
     """Whether so many more videos at that cost (US dollars, together) would fit;
     reserves nothing.

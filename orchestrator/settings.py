@@ -37,6 +37,7 @@ class Settings:
     storage_env: Mapping[str, str] = field(default_factory=dict, repr=False)
     host: str = "127.0.0.1"
     port: int = 8000
+    flower_port: int = 5555
     auth: str = "keys"
     anonymous: bool = False
     webhook_allow_local: bool = False
@@ -103,6 +104,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         storage_env={k: v for k, v in read.env.items() if k.startswith("AWS_")},
         host=read.text("HOST", "127.0.0.1"),
         port=read.number("PORT", 8000, int, 0, 65_535),
+        flower_port=read.number("FLOWER_PORT", 5555, int, 0, 65_535),
         auth=read.choice("AUTH", "keys", ("keys", "off")),
         anonymous=read.flag("ANONYMOUS"),
         webhook_allow_local=read.flag("WEBHOOK_ALLOW_LOCAL"),

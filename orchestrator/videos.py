@@ -17,9 +17,10 @@ from orchestrator.audit import Action
 from orchestrator.broker import Ring
 from orchestrator.context import Context
 from orchestrator.db import audit as audit_rows
-from orchestrator.db import polling, transitions
+from orchestrator.db import polling, traffic, transitions
 from orchestrator.db import videos as rows
 from orchestrator.db.engine import Connection
+from orchestrator.db.traffic import Queue
 from orchestrator.db.transitions import After
 from orchestrator.db.videos import Filters as Filters
 from orchestrator.db.videos import Stats as Stats
@@ -154,6 +155,12 @@ def pending(ctx: Context, *, limit: int = 100) -> list[Video]:
     """What is not finished yet, of all users, oldest first."""
     with ctx.database.statement() as connection:
         return rows.pending(connection, limit=limit)
+
+
+def queue(ctx: Context) -> Queue:
+    """How many videos of all users wait, and for how long, and how many are under way."""
+    with ctx.database.statement() as connection:
+        return traffic.queue(connection)
 
 
 def clear_cache(ctx: Context, *, by: Caller | None = None) -> int:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from orchestrator.lifecycle import Status
-from orchestrator.records import Delivery, Endpoint, Event, Quota, Video
+from orchestrator.records import Attempt, Delivery, Endpoint, Event, Quota, Video
 
 Json = dict[str, Any]
 
@@ -92,6 +92,24 @@ def event(row: Event) -> Json:
         "created_at": rfc3339(row.created_at),
         "seq": row.seq,
         "user_id": row.user_id,
+    }
+
+
+def attempt(row: Attempt) -> Json:
+    """One submission of a video to a provider."""
+    return {
+        "object": "attempt",
+        "n": row.n,
+        "provider": row.provider,
+        "state": row.state,
+        "detached": row.detached,
+        "sent_at": rfc3339(row.sent_at),
+        "accepted_at": rfc3339(row.accepted_at),
+        "unknown_at": rfc3339(row.unknown_at),
+        "ended_at": rfc3339(row.ended_at),
+        "looks": row.looks,
+        "http_status": row.http_status,
+        "cost": money(row.cost),
     }
 
 

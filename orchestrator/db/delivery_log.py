@@ -28,21 +28,22 @@ def get(connection: Connection, delivery_id: int) -> Delivery | None:
 
 def page(
     connection: Connection,
-    user_id: str,
+    user_id: str | None,
     filters: Mapping[str, Any],
     *,
     before: int | None,
     limit: int,
 ) -> list[Delivery]:
-    """Deliveries of a user, newest first, before the one with the id `before`; `filters` by column
-    (endpoint_id, video_id, state, type).
+    """Deliveries of a user (None: of everybody), newest first, before the one with the id `before`;
+    `filters` by column (endpoint_id, video_id, state, type).
     """
     names = [deliveries.columns[name].name for name in filters]
-    conditions = "".join(f" and d.{name} = :{name}" for name in names)
+    owned = [] if user_id is None else ["user_id"]
+    conditions = "".join(f" and d.{name} = :{name}" for name in [*owned, *names])
     rows = connection.execute(
         text(
-            f"select {_DELIVERY} from deliveries d where d.user_id = :user_id "
-            f"and (cast(:before as bigint) is null or d.id < :before) {conditions} "
+            f"select {_DELIVERY} from deliveries d "
+            f"where (cast(:before as bigint) is null or d.id < :before) {conditions} "
             "order by d.id desc limit :limit"
         ).columns(*_RESULT),
         {**filters, "user_id": user_id, "before": before, "limit": limit},

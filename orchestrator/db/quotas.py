@@ -171,6 +171,18 @@ def get(connection: Connection, user_id: str) -> Quota | None:
     return None if row is None else Quota(*row)
 
 
+def page(connection: Connection, *, after: str | None, limit: int) -> list[Quota]:
+    """Quotas as of now, in the order of their users, behind the user `after`."""
+    rows = connection.execute(
+        text(
+            f"select {_COLUMNS} from user_quotas where user_id > :after order by user_id "
+            "limit :limit"
+        ),
+        {"after": after or "", "limit": limit},
+    )
+    return [Quota(*row) for row in rows]
+
+
 def ensure(connection: Connection, user_id: str) -> Quota:
     """The user's quota as of now, with the defaults if there was none."""
     quota = get(connection, user_id)

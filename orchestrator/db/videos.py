@@ -58,6 +58,32 @@ def get_many(connection: Connection, video_ids: Sequence[str]) -> dict[str, Vide
     return {video.id: video for video in to_videos(rows)}
 
 
+def family(connection: Connection, video_id: str, *, limit: int) -> list[Video]:
+    """A video with all that it came from and all that came from those, oldest first; deleted ones
+    are followed and left out. A chain is followed for 100 links.
+    """
+    found = connection.scalars(
+        text(
+            "with recursive up as (select id, coalesce(retry_of, remixed_from_video_id) as source, "
+            "1 as n from videos where id = :id union all "
+            "select v.id, coalesce(v.retry_of, v.remixed_from_video_id), up.n + 1 "
+            "from up join videos v on v.id = up.source where up.n < 100), "
+            "down as ((select id, 1 as n from up order by up.n desc limit 1) union all "
+            "select child.id, down.n + 1 from down cross join lateral ("
+            "select id from videos where retry_of = down.id union all "
+            "select id from videos where remixed_from_video_id = down.id and retry_of is null"
+            ") child where down.n < 100) select id from down limit :limit"
+        ),
+        {"id": video_id, "limit": limit},
+    ).all()
+    query = (
+        select(videos)
+        .where(videos.c.id.in_({*found, video_id}), videos.c.status != Status.DELETED)
+        .order_by(videos.c.created_at, videos.c.id)
+    )
+    return to_videos(connection.execute(query))
+
+
 def page(
     connection: Connection,
     user_id: str | None,

@@ -8,8 +8,18 @@ import pytest
 
 from orchestrator.context import Context
 from tests.api_client import ApiClient
+from tests.factories import complete, fail, start
 
 ADMIN = {"X-User-Id": "admin"}
+
+
+def make_video(api: ApiClient, user: str = "ann", **body: Any) -> dict[str, Any]:
+    """A video that was just asked for."""
+    made = api.post(
+        "/api/videos", json={"prompt": "a red kite"} | body, headers={"X-User-Id": user}
+    )
+    assert made.json is not None
+    return dict(made.json)
 
 
 def test_quota_changes_what_is_named_when_put(api: ApiClient) -> None:
@@ -172,6 +182,80 @@ def test_pending_shows_what_is_not_finished_when_asked(api: ApiClient) -> None:
 
     assert response.json is not None
     assert ["ann", "bob"] == [video["user_id"] for video in response.json["data"]]
+
+
+def test_queue_tells_what_waits_when_asked(api: ApiClient, ctx: Context) -> None:
+    """What may be submitted now, what may not yet, and what is under way."""
+    waiting, _, running = (
+        make_video(api, **body) for body in ({}, {"run_at": "2026-12-24T18:00:00Z"}, {})
+    )
+    start(ctx, running["id"])
+
+    found = api.get("/api/admin/queue", headers=ADMIN).json
+
+    assert {
+        "queued": 1,
+        "scheduled": 1,
+        "held": 0,
+        "in_progress": 1,
+        "oldest_at": waiting["created_at"],
+    } == found
+
+
+def test_queue_is_empty_when_nothing_is_there(api: ApiClient) -> None:
+    """Nothing waits since never."""
+    found = api.get("/api/admin/queue", headers=ADMIN).json
+
+    assert found is not None
+    assert (0, None) == (found["queued"], found["oldest_at"])
+
+
+def test_throughput_counts_each_minute_when_asked(api: ApiClient, ctx: Context) -> None:
+    """What happened is in the last minutes; the quiet ones are there, too."""
+    made = [make_video(api)["id"] for _ in range(3)]
+    complete(ctx, made[0])
+    fail(ctx, made[1])
+
+    found = api.get("/api/admin/throughput?minutes=3", headers=ADMIN).json
+
+    assert found is not None
+    assert 3 == len(found["data"])
+    sums = {name: sum(one[name] for one in found["data"]) for name in ("created", "completed")}
+    assert {"created": 3, "completed": 1} == sums
+    assert (1, 0) == tuple(
+        sum(one[name] for one in found["data"]) for name in ("failed", "cancelled")
+    )
+
+
+def test_users_are_listed_once_when_paged(api: ApiClient) -> None:
+    """By name, however small the pages; each with its quota."""
+    users = ["ann", "bob/two words", "cleo"]
+    for user in users:
+        make_video(api, user=user)
+
+    seen = []
+    address = "/api/admin/users?limit=1"
+    while address:
+        response = api.get(address, headers=ADMIN)
+        assert response.json is not None
+        seen += [(one["user_id"], one["used"]) for one in response.json["data"]]
+        link = response.headers.get("Link")
+        address = "" if link is None else link.split("<")[1].split(">")[0]
+
+    assert sorted(seen) == seen
+    assert [(user, 1) for user in users] == [one for one in seen if one[0] in users]
+
+
+def test_deliveries_of_everybody_are_listed_when_asked(api: ApiClient) -> None:
+    """An admin sees those of all users."""
+    for user in ("ann", "bob"):
+        made = make_video(api, user=user, webhook_url="https://93.184.216.34/hook")
+        api.post(f"/api/videos/{made['id']}/cancel", headers={"X-User-Id": user})
+
+    found = api.get("/api/admin/deliveries", headers=ADMIN).json
+
+    assert found is not None
+    assert ["video.cancelled"] * 2 == [one["type"] for one in found["data"]]
 
 
 def test_held_is_empty_when_nothing_waits(api: ApiClient) -> None:

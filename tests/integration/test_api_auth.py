@@ -78,7 +78,9 @@ def test_routes_are_closed_when_they_have_no_contract(keyed: Context) -> None:
     assert 403 == response.status_code
 
 
-@pytest.mark.parametrize("address", ["/", "/docs", "/openapi.json", "/healthz", "/readyz"])
+@pytest.mark.parametrize(
+    "address", ["/", "/admin", "/docs", "/openapi.json", "/healthz", "/readyz"]
+)
 def test_pages_open_when_no_key_comes(keyed: Context, address: str) -> None:
     """Health and documentation are for everybody."""
     response = client(create_app(keyed)).get(address)

@@ -47,7 +47,7 @@ def listen(ctx, receiver, user_id="ann", **options):
 
 def log(ctx, user_id="ann", **filters):
     """The deliveries of a user, oldest first."""
-    return delivery_log.page(ctx, caller(user_id), filters)[::-1]
+    return delivery_log.page(ctx, user_id, filters)[::-1]
 
 
 def due(ctx):

@@ -192,3 +192,54 @@ def test_remix_is_told_in_its_own_history(ctx):
         ctx, caller(), remix.id
     )[-1].event_data
     assert 4 == len(events.history(ctx, caller(), source.id))
+
+
+def test_attempts_tell_how_a_video_was_submitted(ctx):
+    """Each submission in order, with what became of it."""
+    video = submit(ctx)
+    assert [] == events.attempts(ctx, caller(), video.id)
+
+    accept(ctx, video.id, "up_1")
+
+    assert [(1, "accepted")] == [
+        (one.n, one.state) for one in events.attempts(ctx, caller(), video.id)
+    ]
+
+
+def test_family_is_the_same_whichever_member_is_asked_for(ctx):
+    """What a video came from and all that came from that, a retry of a remix too, oldest first."""
+    source = complete(ctx, submit(ctx).id)
+    stranger = submit(ctx, prompt="another one")
+    remix = submissions.remix(ctx, caller(), source.id, "blue").video
+    other = submissions.remix(ctx, caller(), source.id, "green").video
+    fail(ctx, other.id)
+    retry = submissions.retry(ctx, caller(), other.id).video
+
+    told = [
+        [one.id for one in events.family(ctx, caller(), member.id)]
+        for member in (source, remix, other, retry)
+    ]
+
+    assert [[source.id, remix.id, other.id, retry.id]] * 4 == told
+    assert [stranger.id] == [one.id for one in events.family(ctx, caller(), stranger.id)]
+
+
+def test_family_holds_together_when_its_middle_was_deleted(ctx):
+    """A deleted video is not told of; what came from it is."""
+    source = complete(ctx, submit(ctx).id)
+    middle = complete(ctx, submissions.remix(ctx, caller(), source.id, "blue").video.id)
+    last = submissions.remix(ctx, caller(), middle.id, "green").video
+    endings.delete(ctx, caller(), middle.id)
+
+    told = [one.id for one in events.family(ctx, caller(), last.id)]
+
+    assert [source.id, last.id] == told
+
+
+@pytest.mark.parametrize("read", [events.attempts, events.family])
+def test_past_is_not_found_when_the_video_is_another_users(ctx, read):
+    """Nobody learns from it that there is such a video."""
+    video = submit(ctx)
+
+    with pytest.raises(NotFound):
+        read(ctx, caller("bob"), video.id)

@@ -37,7 +37,7 @@ _HARMLESS = frozenset({"host", "accept", "accept-encoding", "connection", "user-
 
 def api_client(provider: Provider, tls: ssl.SSLContext) -> httpx2.Client:
     """For questions and orders: follows no redirect, reads at most `MAX_REPLY` bytes."""
-    return _client(provider, tls, request_hooks=[], response_hooks=[_bound(MAX_REPLY)])
+    return _client(provider, tls, request_hooks=[_in_one], response_hooks=[_bound(MAX_REPLY)])
 
 
 def file_client(provider: Provider, tls: ssl.SSLContext) -> httpx2.Client:
@@ -53,6 +53,13 @@ def file_client(provider: Provider, tls: ssl.SSLContext) -> httpx2.Client:
             _bound(_MAX_ERROR_REPLY)(response)
 
     return _client(provider, tls, request_hooks=[keep_secrets_home], response_hooks=[bound_errors])
+
+
+def _in_one(request: httpx2.Request) -> None:
+    """Put the body together, which is in memory anyway. A form comes in pieces, and each would be a
+    packet of its own: 18 instead of 2 for the smallest create.
+    """
+    request.read()
 
 
 def is_foreign(url: httpx2.URL, provider: Provider) -> bool:

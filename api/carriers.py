@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import structlog
 
 from api.exchange import Parts, chunk
+from api.files import FileBody
 from api.streams import EventStream
 from api.uploads import Message, Receive
 
@@ -83,14 +84,21 @@ async def carry_stream(
 async def carry_parts(
     parts: Parts, head: Message, *, receive: Receive, send: Send, in_thread: InThread
 ) -> None:
-    """Bring a large body to its client. A thread makes each part, and none waits for the client to
-    take it.
+    """Bring a large body to its client. A thread makes each part that is not at hand, and none
+    waits for the client to take it.
     """
+    at_hand = parts.body.at_hand if isinstance(parts.body, FileBody) else _nothing
     # The server takes whatever is sent to a client that has gone, without a word.
     gone = asyncio.ensure_future(_gone(receive))
     try:
         await send(head)
-        while not gone.done() and (part := await in_thread(parts.take)) is not None:
+        while not gone.done():
+            part = at_hand()
+            if part is not None:
+                # Sending to a client with a quick ear is no pause: give the others their turn.
+                await asyncio.sleep(0)
+            elif (part := await in_thread(parts.take)) is None:
+                break
             await _sent(send, chunk(part, more=True))
         await _sent(send, chunk(b"", more=False))
     except TimeoutError:
@@ -103,6 +111,10 @@ async def carry_parts(
 async def _sent(send: Send, message: Message) -> None:
     async with asyncio.timeout(STUCK_SECONDS):
         await send(message)
+
+
+def _nothing() -> None:
+    """Is at hand of a body that is made while it is sent."""
 
 
 async def _gone(receive: Receive) -> None:

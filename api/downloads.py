@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import structlog
@@ -13,6 +12,7 @@ from api.bodies import query
 from api.contract import contract
 from api.current import caller, context
 from api.errors import range_problem
+from api.files import FileBody
 from api.ranges import Span, Unsatisfiable, span
 from orchestrator import contents, events
 from orchestrator.contents import StoredContent
@@ -119,20 +119,12 @@ def _content(found: StoredContent, size: int, *, attachment: bool) -> Response:
     )
 
 
-def _stream(found: StoredContent, part: Span) -> Iterator[bytes]:
+def _stream(found: StoredContent, part: Span) -> FileBody:
     """The bytes, opened before the status is sent: what is missing must not be a broken 200."""
     try:
-        content = context().storage.open(found.key, start=part.start, end=part.end)
+        return FileBody(context().storage.open(found.key, start=part.start, end=part.end))
     except ContentMissing:
         raise _vanished(found) from None
-
-    def chunks() -> Iterator[bytes]:
-        try:
-            yield from content.chunks
-        finally:
-            content.close()
-
-    return chunks()
 
 
 def _vanished(found: StoredContent) -> ContentMissing:

@@ -11,6 +11,10 @@ from typing import Protocol, Self
 from orchestrator.storage.staged import Staged
 
 
+def _nothing() -> None:
+    """Is at hand where bytes come over a network."""
+
+
 @dataclass(frozen=True)
 class ObjectInfo:
     """One stored object: `size` in bytes, `modified_at` aware."""
@@ -26,6 +30,7 @@ class Content:
 
     `chunks` may be read once. Close it, or use it as a context manager; a reader that stops in the
     middle holds a file or a connection until then.
+    `at_hand` takes the next of the chunks if nobody has to wait for it; None: ask `chunks`.
     """
 
     size_total: int
@@ -33,6 +38,7 @@ class Content:
     end: int
     chunks: Iterator[bytes]
     close: Callable[[], None]
+    at_hand: Callable[[], bytes | None] = _nothing
 
     def __enter__(self) -> Self:
         return self

@@ -20,11 +20,11 @@ from urllib.parse import unquote, urlsplit
 from orchestrator.errors import ConfigurationError, ContentMissing, StorageError
 from orchestrator.storage.contract import Content, ObjectInfo, part_of
 from orchestrator.storage.faults import explained, os_errors_explained
+from orchestrator.storage.files import FileParts
 from orchestrator.storage.keys import check_key, check_prefix, is_name
 from orchestrator.storage.probe import probe
 from orchestrator.storage.staged import Staged, put_staged
 
-_CHUNK_BYTES = 512 * 1024
 _STAGING = ".staging"  # hidden: no key can name it, no list shows it
 _LEFTOVER_SECONDS = 24 * 3600
 _RENAME_TRIES = 5
@@ -89,7 +89,8 @@ class LocalStorage:
         except (ContentMissing, ValueError):
             file.close()
             raise
-        return Content(size, start, end, _chunks(file, start, end), file.close)
+        parts = FileParts(file, start, end)
+        return Content(size, start, end, parts, parts.close, parts.at_hand)
 
     def stat(self, key: str) -> ObjectInfo | None:
         """See Storage.stat."""
@@ -187,17 +188,6 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _chunks(file: FileIO, start: int, end: int) -> Iterator[bytes]:
-    with file, os_errors_explained():
-        file.seek(start)
-        while start < end:
-            chunk = file.read(min(_CHUNK_BYTES, end - start))
-            if not chunk:
-                raise StorageError("The stored file is shorter than it was.")
-            start += len(chunk)
-            yield chunk
 
 
 def _size_of_file(file: FileIO) -> int:

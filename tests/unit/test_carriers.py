@@ -10,8 +10,10 @@ import pytest
 
 from api.carriers import STUCK_SECONDS, Errands, carry_parts, carry_stream
 from api.exchange import Parts
+from api.files import FileBody
 from api.streams import EventStream
 from api.uploads import Message
+from orchestrator.storage.contract import Content
 from tests.virtual_time import now, run
 
 HEAD: Message = {"type": "http.response.start", "status": 200, "headers": []}
@@ -91,6 +93,34 @@ class Body:
         self.closed = True
 
 
+class File:
+    """A content of which every other part is at hand."""
+
+    def __init__(self, count: int):
+        self._left = count
+        self.waited_for = 0
+        self.closed = False
+
+    def content(self) -> Content:
+        """It, as a storage would open it."""
+        return Content(self._left, 0, self._left, self._chunks(), self._close, self._at_hand)
+
+    def _at_hand(self) -> bytes | None:
+        return self._part() if self._left % 2 else None
+
+    def _chunks(self) -> Iterator[bytes]:
+        while self._left:
+            self.waited_for += 1
+            yield self._part()
+
+    def _part(self) -> bytes:
+        self._left -= 1
+        return b"%d" % self._left
+
+    def _close(self) -> None:
+        self.closed = True
+
+
 async def in_thread(call: Callable[[], Any]) -> Any:
     """Calls at once: a thread has time of its own."""
     return call()
@@ -108,7 +138,7 @@ def stream_carried(stream: Stream, client: Client) -> float:
     return run(carry())
 
 
-def parts_carried(body: Body, client: Client) -> float:
+def parts_carried(body: Body | FileBody, client: Client) -> float:
     """When the carrying of this content ended."""
 
     async def carry() -> float:
@@ -156,6 +186,56 @@ def test_content_is_brought_whole_when_its_client_reads_slowly() -> None:
 
     assert ([b"part"] * 100 + [b""], True) == (client.got, body.closed)
     assert ended > 100 * (STUCK_SECONDS - 1)
+
+
+def test_thread_reads_only_what_is_not_at_hand_when_a_file_is_sent() -> None:
+    """The parts of both kinds arrive in their order."""
+    client, file = Client(), File(5)
+
+    parts_carried(FileBody(file.content()), client)
+
+    assert ([b"4", b"3", b"2", b"1", b"0", b""], 2, True) == (
+        client.got,
+        file.waited_for,
+        file.closed,
+    )
+
+
+def test_others_have_their_turn_when_all_of_a_file_is_at_hand() -> None:
+    """Between any two of its parts: a client that takes all at once must not keep the loop."""
+    turns = 0
+
+    class Greedy(Client):
+        async def send(self, message: Message) -> None:
+            self.got.append(message.get("body", b""))
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def carry() -> None:
+        left = iter(range(50))
+        content = Content(
+            50,
+            0,
+            50,
+            iter(()),
+            lambda: None,
+            lambda: b"x" if next(left, None) is not None else None,
+        )
+        body, client = FileBody(content), Greedy()
+        other = asyncio.ensure_future(count())
+        parts = Parts(iter(body), body)
+        await carry_parts(
+            parts, HEAD, receive=client.receive, send=client.send, in_thread=in_thread
+        )
+        other.cancel()
+
+    run(carry())
+
+    assert turns >= 49
 
 
 def test_reading_ends_when_the_client_of_a_content_goes() -> None:

@@ -59,7 +59,6 @@ class Database:
         )
         event.listen(self._engine, "checkin", _note_return)
         event.listen(self._engine, "checkout", partial(_look, self._engine.dialect, trusted))
-        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -86,7 +85,7 @@ class Database:
         Raises:
             DependencyDown: PostgreSQL does not answer.
         """
-        with _explained(), self._autocommit.connect() as connection:
+        with _explained(), self._engine.connect() as connection, _autocommit(connection):
             yield connection
 
     def check(self) -> None:
@@ -97,6 +96,20 @@ class Database:
     def close(self) -> None:
         """Close the idle connections; a later use opens new ones."""
         self._engine.dispose()
+
+
+@contextmanager
+def _autocommit(connection: Connection) -> Iterator[None]:
+    """SQLAlchemy's isolation level AUTOCOMMIT does the same, and sets the session's own level anew
+    when the connection goes back: a round trip for each statement.
+    """
+    raw: Any = connection.connection.dbapi_connection
+    raw.autocommit = True
+    try:
+        yield
+    finally:
+        if not raw.closed:
+            raw.autocommit = False
 
 
 def _note_return(connection: Any, record: ConnectionPoolEntry) -> None:

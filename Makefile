@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check lint format matrix fuzz audit scale e2e chaos bench lock clean
+.PHONY: help demo test check lint format matrix fuzz audit scale e2e browser chaos bench lock clean
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ format: $(DEV) ## Format the code and repair what lint can repair
 
 e2e: $(DEV) ## Run the tests that start real processes
 	@$(PY) -m pytest -q tests/e2e
+
+browser: $(DEV) ## Use the dashboard in Chromium; PICTURES=1 renews docs/images
+	@$(PY) -m pytest -q -n 2 tests/browser $(if $(filter 1,$(PICTURES)),--pictures)
 
 chaos: $(DEV) ## Kill and disturb a whole installation; SEEDS=1,2,3 for more runs
 	@$(PY) -m pytest -q -n 2 --dist loadgroup tests/chaos $(if $(SEEDS),--chaos-seeds $(SEEDS))

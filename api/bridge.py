@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import structlog
 from flask import Flask
 
-from api.carriers import Errands, Send, carry_parts, carry_stream
+from api.carriers import Errands, Send, Turns, carry_parts, carry_stream
 from api.exchange import Exchange, Parts, chunk
 from api.streams import EventStream, feeds_of
 from api.uploads import Receive, Scope, Uploads
@@ -49,6 +49,7 @@ class Bridge:
         self._uploads = Uploads(seconds=seconds)
         # A pool of futures would cost each request as much as the server itself does.
         self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._turns = Turns()
         self._errands: Errands | None = None
         self._asked_at = float("-inf")
         self._leaving = False
@@ -82,7 +83,14 @@ class Bridge:
             await send(head)
             await send(chunk(answer, more=False))
         elif isinstance(answer, Parts):
-            await carry_parts(answer, head, receive=receive, send=send, in_thread=self._in_thread)
+            await carry_parts(
+                answer,
+                head,
+                receive=receive,
+                send=send,
+                in_thread=self._in_thread,
+                turns=self._turns,
+            )
         else:
             errands = self._of_loop()
             await carry_stream(answer, head, receive=receive, send=send, errands=errands)

@@ -53,6 +53,33 @@ class Errands:
             self._due.popleft()()
 
 
+class Turns:
+    """Lets a few go on in each round of the loop. A hundred that have always something to do would
+    otherwise each have a turn before anybody else's next one comes.
+    """
+
+    def __init__(self, at_once: int = 4):
+        self._at_once = at_once
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def turn(self) -> None:
+        """Return when it is this caller's turn."""
+        loop = asyncio.get_running_loop()
+        own: asyncio.Future[None] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._next, loop)
+        self._waiting.append(own)
+        await own
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        for _ in range(min(self._at_once, len(self._waiting))):
+            one = self._waiting.popleft()
+            if not one.cancelled():
+                one.set_result(None)
+        if self._waiting:
+            loop.call_soon(self._next, loop)
+
+
 async def carry_stream(
     stream: EventStream, head: Message, *, receive: Receive, send: Send, errands: Errands
 ) -> None:
@@ -82,7 +109,7 @@ async def carry_stream(
 
 
 async def carry_parts(
-    parts: Parts, head: Message, *, receive: Receive, send: Send, in_thread: InThread
+    parts: Parts, head: Message, *, receive: Receive, send: Send, in_thread: InThread, turns: Turns
 ) -> None:
     """Bring a large body to its client. A thread makes each part that is not at hand, and none
     waits for the client to take it.
@@ -93,11 +120,10 @@ async def carry_parts(
     try:
         await send(head)
         while not gone.done():
-            part = at_hand()
-            if part is not None:
-                # Sending to a client with a quick ear is no pause: give the others their turn.
-                await asyncio.sleep(0)
-            elif (part := await in_thread(parts.take)) is None:
+            # Sending to a client with a quick ear is no pause.
+            await turns.turn()
+            part = at_hand() or await in_thread(parts.take)
+            if part is None:
                 break
             await _sent(send, chunk(part, more=True))
         await _sent(send, chunk(b"", more=False))

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from api.carriers import STUCK_SECONDS, Errands, carry_parts, carry_stream
+from api.carriers import STUCK_SECONDS, Errands, Turns, carry_parts, carry_stream
 from api.exchange import Parts
 from api.files import FileBody
 from api.streams import EventStream
@@ -121,6 +121,22 @@ class File:
         self.closed = True
 
 
+class Ready:
+    """A content of which every part is at hand."""
+
+    def __init__(self, count: int):
+        self._left = count
+
+    def parts(self) -> Parts:
+        """It, as it comes from the application."""
+        body = FileBody(Content(0, 0, 0, iter(()), lambda: None, self._at_hand))
+        return Parts(iter(body), body)
+
+    def _at_hand(self) -> bytes | None:
+        self._left -= 1
+        return b"part" if self._left >= 0 else None
+
+
 async def in_thread(call: Callable[[], Any]) -> Any:
     """Calls at once: a thread has time of its own."""
     return call()
@@ -138,14 +154,19 @@ def stream_carried(stream: Stream, client: Client) -> float:
     return run(carry())
 
 
+async def carried(parts: Parts, client: Client, turns: Turns) -> None:
+    """Bring it there."""
+    await carry_parts(
+        parts, HEAD, receive=client.receive, send=client.send, in_thread=in_thread, turns=turns
+    )
+
+
 def parts_carried(body: Body | FileBody, client: Client) -> float:
     """When the carrying of this content ended."""
 
     async def carry() -> float:
         parts = Parts(iter(body), body)
-        await carry_parts(
-            parts, HEAD, receive=client.receive, send=client.send, in_thread=in_thread
-        )
+        await carried(parts, client, Turns())
         return now()
 
     return run(carry())
@@ -201,41 +222,43 @@ def test_thread_reads_only_what_is_not_at_hand_when_a_file_is_sent() -> None:
     )
 
 
-def test_others_have_their_turn_when_all_of_a_file_is_at_hand() -> None:
-    """Between any two of its parts: a client that takes all at once must not keep the loop."""
-    turns = 0
+def test_others_have_their_turn_when_all_of_many_files_is_at_hand() -> None:
+    """Clients that take everything at once must not keep the loop, however many they are."""
+    rounds = 0
 
     class Greedy(Client):
         async def send(self, message: Message) -> None:
             self.got.append(message.get("body", b""))
 
     async def count() -> None:
-        nonlocal turns
+        nonlocal rounds
         while True:
             await asyncio.sleep(0)
-            turns += 1
+            rounds += 1
 
     async def carry() -> None:
-        left = iter(range(50))
-        content = Content(
-            50,
-            0,
-            50,
-            iter(()),
-            lambda: None,
-            lambda: b"x" if next(left, None) is not None else None,
-        )
-        body, client = FileBody(content), Greedy()
+        turns = Turns(at_once=2)
         other = asyncio.ensure_future(count())
-        parts = Parts(iter(body), body)
-        await carry_parts(
-            parts, HEAD, receive=client.receive, send=client.send, in_thread=in_thread
-        )
+        await asyncio.gather(*[carried(Ready(10).parts(), Greedy(), turns) for _ in range(6)])
         other.cancel()
 
     run(carry())
 
-    assert turns >= 49
+    assert rounds >= 30
+
+
+def test_turn_comes_for_the_others_when_one_has_given_up() -> None:
+    """Whoever was cut off while it waited keeps nobody waiting."""
+
+    async def wait() -> bool:
+        turns = Turns(at_once=1)
+        first, second = (asyncio.ensure_future(turns.turn()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        await second
+        return first.cancelled()
+
+    assert run(wait())
 
 
 def test_reading_ends_when_the_client_of_a_content_goes() -> None:

@@ -2,8 +2,8 @@
 a minute, and a message names many videos.
 
 Few threads are enough for a fast provider: more of them would only take the interpreter from each
-other (64 instead of 6 cost a third of the speed). For a slow one there can be many. So there are as
-many as it takes to bring everybody who waits a result now and then.
+other (64 instead of 6 cost a third of the speed). For a slow one there can be many. So a thread
+whose call takes long counts no more: another one takes its place.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Condition, Event, Thread
+from threading import Condition, Event, Thread, get_ident
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -25,8 +25,10 @@ Result = TypeVar("Result")
 Outcome = TypeVar("Outcome")
 
 FEW, MANY = 4, 64
-SLOW_SECONDS = 0.25
-"""Whoever has had no result for so long gets another thread; who was faster may go."""
+LONG_SECONDS = 0.05
+"""A call that has taken longer waits for its provider, not for the interpreter."""
+_LOOK_SECONDS = 0.25
+"""So often those who wait see whether threads are lacking."""
 _IDLE_SECONDS = 10.0
 
 
@@ -83,12 +85,17 @@ class _Order(_Message):
 
 
 class Crew:
-    """One for a process. Threads start with the first message that names several videos."""
+    """One for a process. Threads start with the first message that names several videos.
 
-    def __init__(self) -> None:
+    clock: seconds, of any origin, by which a call is long.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
         self._messages: deque[_Message] = deque()
         self._change = Condition()
         self._threads = 0
+        self._begun: dict[int, float] = {}
         self._busy: set[str] = set()
         self._lots: dict[str, Lots] = {}
         self._stopped = Event()
@@ -150,11 +157,8 @@ class Crew:
             order.bring(order.waiting.popleft(), self._result(items[0], call))
         else:
             self._take_on(order)
-        had = 0
-        while not order.over.wait(SLOW_SECONDS):
-            if had == len(order.outcomes):
-                self._hurry(order)
-            had = len(order.outcomes)
+        while not order.over.wait(_LOOK_SECONDS):
+            self._hurry(order)
         return order.outcomes
 
     @contextmanager
@@ -194,13 +198,19 @@ class Crew:
     def _next(self, message: _Message) -> tuple[Any, Any]:
         while True:
             with suppress(Empty):
-                return message.done.get(timeout=SLOW_SECONDS)
+                return message.done.get(timeout=_LOOK_SECONDS)
             self._hurry(message)
 
     def _hurry(self, message: _Message) -> None:
         with self._change:
-            if message.waiting and self._threads < MANY:
+            lacking = FEW - self._threads + self._long()
+            for _ in range(min(lacking, len(message.waiting), MANY - self._threads)):
                 self._start()
+
+    def _long(self) -> int:
+        """How many threads wait for their providers."""
+        since = self._clock() - LONG_SECONDS
+        return sum(began < since for began in tuple(self._begun.values()))
 
     def _start(self) -> None:
         self._threads += 1
@@ -210,16 +220,18 @@ class Crew:
         spare = False
         while (job := self._take(spare)) is not None:
             message, item = job
-            began = monotonic()
-            message.bring(item, self._result(item, message.call))
-            spare = monotonic() - began < SLOW_SECONDS / 2
+            began = self._begun[get_ident()] = self._clock()
+            result = self._result(item, message.call)
+            del self._begun[get_ident()]
+            spare = self._clock() - began < LONG_SECONDS
+            message.bring(item, result)
 
     def _take(self, spare: bool) -> tuple[_Message, Any] | None:
         """The next call: the messages take turns, so that none waits for the end of a longer one.
         None: this thread is not needed any longer.
         """
         with self._change:
-            while not (spare and self._threads > FEW):
+            while not (spare and self._threads - self._long() > FEW):
                 if not self._messages and not self._change.wait(_IDLE_SECONDS):
                     break
                 message = self._messages.popleft() if self._messages else None

@@ -33,8 +33,10 @@ def _configure_logging(**_: object) -> None:
 
 @signals.celeryd_init.connect
 def _check_pool(options: dict[str, Any] | None = None, **_: object) -> None:
-    pool = str((options or {}).get("pool", ""))
-    if pool and pool not in {"threads", "solo"}:
+    # A class by now where the command line has named one.
+    chosen = (options or {}).get("pool", "")
+    pool = getattr(chosen, "__module__", str(chosen)).rpartition(".")[2]
+    if pool and pool not in {"thread", "threads", "solo"}:
         # Leases and their heartbeat belong to one process with threads; forked children would share
         # its connections.
         log.warning("unsupported_pool", pool=pool, use="-P threads")

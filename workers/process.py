@@ -26,13 +26,20 @@ LEAVE_SECONDS = 3.0
 """How long Celery may take to end the process when nothing is left to do; it needs one."""
 
 log = structlog.get_logger(__name__)
+_building = threading.Lock()
 _stopping = threading.Event()
 _delivering = threading.BoundedSemaphore(DELIVERING)
 
 
-@cache
 def context() -> Context:
     """The context of this process."""
+    # The first tasks come at the same time, and a cache alone would let each build one of its own.
+    with _building:
+        return _context()
+
+
+@cache
+def _context() -> Context:
     return build(load(), application="orchestrator worker")
 
 
@@ -65,7 +72,7 @@ def stop() -> None:
     begun goes to somebody else.
     """
     _stopping.set()
-    if context.cache_info().currsize:
+    if _context.cache_info().currsize:
         context().crew.stop()
 
 
@@ -86,6 +93,9 @@ def leave(busy: Callable[[], bool]) -> None:
 
 
 def close() -> None:
-    """Give connections back. Leases that are still held run out by themselves."""
-    if context.cache_info().currsize:
+    """Give connections back. Leases that are still held run out by themselves. A later use opens
+    everything anew.
+    """
+    if _context.cache_info().currsize:
         context().close()
+        _context.cache_clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -69,7 +70,6 @@ def working(ctx: Context) -> Iterator[None]:
     tasks.register(app)
     stop = threading.Event()
     sweeping = threading.Thread(target=scheduler.run, args=(ctx, stop))
-    process.context.cache_clear()
     try:
         with start_worker(app, pool="threads", concurrency=8, perform_ping_check=False):
             sweeping.start()
@@ -79,7 +79,6 @@ def working(ctx: Context) -> Iterator[None]:
     finally:
         stop.set()
         process.close()
-        process.context.cache_clear()
         app.close()
 
 
@@ -146,7 +145,6 @@ def test_worker_finishes_when_the_broker_is_wiped(ctx: Context, redis_url: str) 
 
 def test_tasks_are_quiet_when_there_is_nothing_to_do(ctx: Context) -> None:
     """Messages about videos and accounts that do not exist are harmless."""
-    process.context.cache_clear()
     nobody = "video_" + "0" * 32
 
     tasks.create_videos(nobody)
@@ -159,7 +157,21 @@ def test_tasks_are_quiet_when_there_is_nothing_to_do(ctx: Context) -> None:
     tasks.sweep()
 
     process.close()
-    process.context.cache_clear()
+
+
+def test_tasks_share_a_context_when_the_first_ones_come_together(ctx: Context) -> None:
+    """Two would have twice the connections, and each would follow the same account."""
+    together = threading.Barrier(8)
+
+    def ask() -> int:
+        together.wait(PATIENCE)
+        return id(process.context())
+
+    with ThreadPoolExecutor(8) as pool:
+        seen = {asked.result() for asked in [pool.submit(ask) for _ in range(8)]}
+
+    process.close()
+    assert 1 == len(seen)
 
 
 class Rounds(threading.Event):

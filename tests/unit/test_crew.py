@@ -68,6 +68,27 @@ def test_threads_grow_until_all_calls_of_a_slow_provider_are_under_way() -> None
     assert 3 * FEW < MANY
 
 
+def test_no_thread_is_added_while_calls_are_quick() -> None:
+    """However many messages wait for their turn: it is the interpreter that they wait for."""
+    crew = Crew(clock=lambda: 0.0)
+    threads: set[int] = set()
+
+    def call(n: int) -> int:
+        threads.add(threading.get_ident())
+        return n
+
+    with ThreadPoolExecutor(20) as pool:
+        found = list(
+            pool.map(
+                lambda items: crew.settle(items, call, lambda numbers: numbers, name="n"),
+                [range(25)] * 20,
+            )
+        )
+
+    assert [25] * 20 == [len(outcomes) for outcomes in found]
+    assert len(threads) <= FEW
+
+
 def test_calls_stop_when_the_process_ends() -> None:
     """What was not begun says so; what was goes on."""
     crew = Crew()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Callable, Iterator
+from functools import cache
 from time import monotonic
 
 import httpx2
@@ -64,8 +65,16 @@ def _in_one(request: httpx2.Request) -> None:
 
 def is_foreign(url: httpx2.URL, provider: Provider) -> bool:
     """Whether this is another server than the configured one."""
-    home = httpx2.URL(provider.base_url)
-    return (url.scheme, url.host, url.port) != (home.scheme, home.host, home.port)
+    return _server(url) != _home(provider.base_url)
+
+
+@cache
+def _home(base_url: str) -> tuple[str, str, int | None]:
+    return _server(httpx2.URL(base_url))
+
+
+def _server(url: httpx2.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 def timeout(provider: Provider, seconds: float) -> httpx2.Timeout:

@@ -15,7 +15,8 @@ from api.contract import contract
 from api.current import caller, context
 from orchestrator import streams
 from orchestrator.context import Context
-from orchestrator.feeds import Feed, Feeds
+from orchestrator.feeds import Feeds
+from orchestrator.readers import Feed
 from orchestrator.streams import Message, Place
 
 MEDIA_TYPE = "text/event-stream"

@@ -14,7 +14,8 @@ from api import create_app
 from api.streams import feeds_of
 from orchestrator import accounts, endings, feeds, streams
 from orchestrator.errors import DependencyDown, InvalidRequest, NotFound, RateLimited
-from orchestrator.feeds import Feed, Feeds
+from orchestrator.feeds import Feeds
+from orchestrator.readers import Feed
 from orchestrator.records import Caller
 from orchestrator.streams import News, UserPlace, VideoPlace
 from orchestrator.wakes import CHANNEL, Wakes

@@ -24,6 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from orchestrator.breaker import Breaker
+from orchestrator.meters import UNRUNG, Meters
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -104,8 +105,15 @@ class Broker:
     is a log line and a short silence: the sweep rings again.
     """
 
-    def __init__(self, url: str, *, monotonic: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        url: str,
+        *,
+        meters: Meters | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ):
         self._url = url
+        self._meters = meters or Meters()
         self._breaker = Breaker(monotonic)
         # A broker that is down should cost one request 0.2 s, not every request, and what may have
         # arrived is not sent again.
@@ -124,6 +132,7 @@ class Broker:
         if not rings:
             return True
         if self._breaker.is_open:
+            self._meters.count(UNRUNG, n=len(rings))
             return False
         by_queue: dict[str, list[bytes]] = defaultdict(list)
         for ring in rings:
@@ -135,6 +144,7 @@ class Broker:
                 pipeline.execute()
         except redis.RedisError as error:
             self._breaker.trip()
+            self._meters.count(UNRUNG, n=len(rings))
             log.warning("ring_failed", rings=len(rings), error=type(error).__name__)
             return False
         return True
@@ -149,19 +159,25 @@ class Broker:
         except redis.RedisError:
             return None
 
-    def workers(self, timeout: float) -> list[str]:
-        """The names of the workers that answer within `timeout` seconds; none without a broker."""
+    def workers(self, timeout: float) -> dict[str, frozenset[str]]:
+        """The workers that answer within `timeout` seconds, by name, and the queues that each takes
+        from; none without a broker.
+        """
         from kombu.exceptions import KombuError
 
         if self.depths() is None:
-            return []
+            return {}
         app = celery_app(self._url)
         try:
-            return sorted(app.control.inspect(timeout=timeout).ping() or {})
+            answers = app.control.inspect(timeout=timeout).active_queues() or {}
         except (OSError, KombuError, redis.RedisError):
-            return []
+            return {}
         finally:
             app.close()
+        return {
+            name: frozenset(queue["name"] for queue in queues or ())
+            for name, queues in sorted(answers.items())
+        }
 
     def close(self) -> None:
         """Close the idle connections; a later use opens new ones."""

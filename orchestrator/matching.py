@@ -7,7 +7,7 @@ same words.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -96,6 +96,33 @@ def _wish(provider: Provider, pair: Open) -> Hashable:
     return video.model, video.seconds, video.size, plain(video.prompt)
 
 
+def _asked(provider: Provider, video: Video) -> dict[str, str]:
+    """What the provider's list is said to show of a request, as it would show it."""
+    fields = {
+        "model": provider.upstream_model(video.model),
+        "seconds": video.seconds,
+        "size": video.size,
+        "prompt": plain(video.prompt),
+    }
+    return {name: value for name, value in fields.items() if name in provider.profile.echoes}
+
+
+def changed(provider: Provider, video: Video, found: ProviderVideo) -> dict[str, tuple[str, str]]:
+    """The fields in which a listed video is not what was asked for, though the profile says that
+    they come back as they were sent: (sent, shown). Such a video would not be recognised.
+    """
+    differing = _differing(_asked(provider, video), found)
+    return {name: (sent, shown) for name, sent, shown in differing}
+
+
+def _differing(asked: Mapping[str, str], found: ProviderVideo) -> Iterator[tuple[str, str, str]]:
+    """What a list does not show never differs."""
+    for name, sent in asked.items():
+        shown: str | None = getattr(found, name)
+        if shown is not None and sent != (plain(shown) if name == "prompt" else shown):
+            yield name, sent, shown
+
+
 class _Candidate:
     """An attempt, what it asked for (`wish`), and what a video must show to be its own."""
 
@@ -104,23 +131,11 @@ class _Candidate:
         self.pair = pair
         self.is_open = attempt.state in _OPEN
         self._earliest = attempt.sent_at - CLOCK_SLACK + server_offset
-        echoed = provider.profile.echoes
-        self._shown = {
-            "model": provider.upstream_model(video.model) if "model" in echoed else None,
-            "seconds": video.seconds if "seconds" in echoed else None,
-            "size": video.size if "size" in echoed else None,
-        }
-        self._prompt = plain(video.prompt) if "prompt" in echoed else None
+        self._asked = _asked(provider, video)
         self.wish = _wish(provider, pair)
 
     def fits(self, found: ProviderVideo) -> bool:
-        """What a list does not show never disqualifies."""
+        """Whether it may be this attempt's."""
         if found.created_at is not None and found.created_at < self._earliest:
             return False
-        for name, ours in self._shown.items():
-            theirs = getattr(found, name)
-            if ours is not None and theirs is not None and ours != theirs:
-                return False
-        if self._prompt is None or found.prompt is None:
-            return True
-        return self._prompt == plain(found.prompt)
+        return next(_differing(self._asked, found), None) is None

@@ -11,8 +11,9 @@ import click
 
 from orchestrator import logs
 from orchestrator.cli import output
-from orchestrator.cli.checks import Check, State, examine, promises
+from orchestrator.cli.checks import examine, promises
 from orchestrator.cli.environment import environment
+from orchestrator.cli.findings import Check, State
 from orchestrator.cli.options import as_json
 from orchestrator.errors import ConfigurationError
 from orchestrator.settings import load

@@ -9,12 +9,17 @@ from sqlalchemy import Connection, text
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What waits, and for how many seconds the oldest due step has been due (None: none is)."""
+    """What waits, which step has been due for longest (None: none is) and for how many seconds, and
+    how many videos ended well or badly within the last hour.
+    """
 
     waiting: int
     held: int
     unknown: int
+    overdue_step: str | None
     overdue_seconds: float | None
+    completed: int
+    failed: int
 
 
 def server_version(connection: Connection) -> str:
@@ -23,18 +28,44 @@ def server_version(connection: Connection) -> str:
 
 
 def work(connection: Connection) -> Work:
-    """Counts of what waits for a slot, an operator or certainty, and the age of what is due."""
+    """What waits for a slot, an operator or certainty; how late what is due is; what has ended."""
     row = connection.execute(
         text(
             """
             select (select count(*) from videos where status = 'queued' and admitted_at is null),
               (select count(*) from videos where hold_reason is not null),
               (select count(*) from attempts where state = 'unknown' and ended_at is null),
-              (select cast(extract(epoch from now() - min(due_at)) as float) from videos
-               where due_at is not null and due_at <= now()
-                 and (step <> 'submit' or admitted_at is not null)
-                 and (lease_until is null or lease_until < now()))
+              d.step, cast(extract(epoch from now() - d.due_at) as float), e.completed, e.failed
+            from (select count(*) filter (where event_type = 'completed') as completed,
+                count(*) filter (where event_type = 'failed') as failed
+              from video_events where created_at > now() - interval '1 hour'
+                and event_type in ('completed', 'failed')) e
+            left join (select step, due_at from videos
+              where due_at is not null and due_at <= now()
+                and (step <> 'submit' or admitted_at is not null)
+                and (lease_until is null or lease_until < now())
+              order by due_at limit 1) d on true
             """
         )
     ).one()
     return Work(*row)
+
+
+def silent_seconds(connection: Connection) -> dict[str, float]:
+    """The processes of this database by the names that they give, such as `orchestrator worker`,
+    and for how many seconds the least quiet of each has said nothing to it.
+    """
+    rows = connection.execute(
+        text(
+            """
+            select application_name, min(case when state = 'active' then 0
+              else greatest(0, cast(extract(epoch from clock_timestamp() - state_change) as float))
+              end)
+            from pg_stat_activity
+            where datname = current_database() and pid <> pg_backend_pid()
+              and application_name like 'orchestrator%' and state_change is not null
+            group by application_name
+            """
+        )
+    )
+    return {row[0]: row[1] for row in rows}

@@ -108,6 +108,23 @@ def known_ids(
     return set(rows.scalars())
 
 
+def creates(
+    connection: Connection, provider: str, account: str, canonical_ids: Sequence[str]
+) -> dict[str, Video]:
+    """Those of these provider videos that were asked for without a source or an image, with what
+    was asked for.
+    """
+    rows = connection.execute(
+        pair_query(
+            f"select {VIDEO}, {ATTEMPT} from attempts a join videos v on v.id = a.video_id "
+            "where a.provider = :provider and a.account = :account and a.canonical_id = any(:ids) "
+            "and v.kind = 'create' and v.input_key is null"
+        ),
+        {"provider": provider, "account": account, "ids": list(canonical_ids)},
+    )
+    return {attempt.canonical_id or "": video for video, attempt in to_pairs(rows)}
+
+
 def matchable(
     connection: Connection, provider: str, account: str, *, within: timedelta
 ) -> list[tuple[Video, Attempt]]:

@@ -13,19 +13,24 @@ from orchestrator.providers.requests import video_path
 
 Ask = Callable[[str, Mapping[str, str]], Reply]
 
+_LISTED = 20
+_NO_ROUTE = {"detail": "Not Found"}
+"""What FastAPI says where it has no route, as most of these servers are made with it."""
 _NOBODYS_VIDEO = "video_00000000000000000000000000000000"
 
 
 def probe(profile: Profile, ask: Ask) -> Probe:
-    """Ask for the list, and for a video that does not exist. `ask` raises ProviderError where no
-    answer comes; nothing here costs money."""
+    """Ask for the list, for a video that does not exist, and for its remix. `ask` raises
+    ProviderError where no answer comes; nothing here costs money.
+    """
     what, path, expected = "a video that does not exist", video_path(_NOBODYS_VIDEO), 404
     if profile.ids == "litellm":
         # For an id that it has not made it would ask the vendor, who does not know our key.
         what, path, expected = "its models", "/models", 200
     try:
-        listed = ask("/videos", {"limit": "1", **profile.list_query})
+        listed = ask("/videos", {"limit": str(_LISTED), **profile.list_query})
         asked = ask(path, {})
+        remixed = ask(f"{video_path(_NOBODYS_VIDEO)}/remix", {})
     except ProviderError as error:
         return Probe(False, None, None, (f"It cannot be reached: {error.detail or error}.",))
     if {listed.status, asked.status} & {401, 403}:
@@ -38,7 +43,29 @@ def probe(profile: Profile, ask: Ask) -> Probe:
             f"instead of an API's {expected}: is the base URL right?"
         )
     accepted = True if page is not None or asked.status == expected else None
-    return Probe(True, accepted, page is not None, tuple(problems))
+    remixes = _remixes(remixed, asked)
+    problems += _remix_problems(profile, remixes)
+    videos = page.videos if page is not None else ()
+    return Probe(True, accepted, page is not None, tuple(problems), remixes, videos)
+
+
+def _remixes(remixed: Reply, asked: Reply) -> bool | None:
+    """Whether there is something that takes a POST there: routers tell of the wrong method, or that
+    there is nothing at all, in other words than a video that does not exist.
+    """
+    if remixed.status == 405:
+        return True
+    if remixed.status == 404 and remixed.body == _NO_ROUTE != asked.body:
+        return False
+    return None
+
+
+def _remix_problems(profile: Profile, remixes: bool | None) -> list[str]:
+    if remixes is False and profile.remix == "remix":
+        return ['It has no remix, though its profile says so: set remix = "none" for it.']
+    if remixes is True and profile.remix == "none":
+        return ['It has a remix, though its profile says none: try remix = "remix" for it.']
+    return []
 
 
 def _list_problems(profile: Profile, reply: Reply, page: Page | None) -> list[str]:

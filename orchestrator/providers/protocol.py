@@ -89,14 +89,17 @@ class Walk:
 class Probe:
     """What a look from outside says about a provider, for `orchestrator doctor`.
 
-    key_accepted, lists: None where it could not be told. problems: sentences for the operator,
-    among them each ability that does not match the profile.
+    key_accepted, lists, remixes: None where it could not be told. problems: sentences for the
+    operator, among them each ability that does not match the profile. listed: the newest videos
+    of its list.
     """
 
     reachable: bool
     key_accepted: bool | None
     lists: bool | None
     problems: tuple[str, ...]
+    remixes: bool | None = None
+    listed: tuple[ProviderVideo, ...] = ()
 
 
 class VideoProvider(Protocol):

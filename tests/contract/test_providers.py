@@ -840,6 +840,27 @@ def test_probe_names_what_does_not_fit(server: ScriptedServer) -> None:
     assert "does not show prompt" in problem
 
 
+@pytest.mark.parametrize(
+    ("profile", "answer", "told"),
+    [
+        ("vllm-omni", Answer(405, {"detail": "Method Not Allowed"}), 'try remix = "remix"'),
+        ("openai", Answer(404, {"detail": "Not Found"}), 'set remix = "none"'),
+    ],
+)
+def test_probe_tells_of_a_remix_that_the_profile_does_not_know(
+    server: ScriptedServer, profile: str, answer: Answer, told: str
+) -> None:
+    """A router tells a wrong method from a route that is not there, and nothing is paid for."""
+    server.answer(page(listed(1)), Answer(404, {"detail": "Video not found"}), answer)
+
+    with client(server.base_url, profile) as provider:
+        probe = provider.probe()
+
+    (problem,) = probe.problems
+    assert told in problem
+    assert {"GET"} == {said.method for said in server.said}
+
+
 def test_probe_says_when_the_key_is_refused(server: ScriptedServer) -> None:
     """The key is the first thing to look at."""
     server.answer(Answer(401, {"error": {"message": "bad key"}}))

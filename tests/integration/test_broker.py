@@ -130,7 +130,7 @@ def test_ring_fails_quietly_and_soon_when_the_broker_is_down():
     assert (False, False) == (first, second)
     assert took < 2
     assert broker.depths() is None
-    assert [] == broker.workers(0.1)
+    assert {} == broker.workers(0.1)
     broker.close()
 
 
@@ -159,7 +159,7 @@ def test_depths_are_zero_when_nothing_waits(broker):
 
 def test_no_worker_answers_when_there_is_none(broker):
     """An empty list, not an error."""
-    assert [] == broker.workers(0.1)
+    assert {} == broker.workers(0.1)
 
 
 def test_submits_go_to_the_queue_of_their_kind():

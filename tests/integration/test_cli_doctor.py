@@ -7,16 +7,23 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
 
-from orchestrator.broker import Broker
-from orchestrator.cli.checks import Check, State, examine, promises
+from orchestrator.broker import QUEUES
+from orchestrator.cli import progress_checks
+from orchestrator.cli.checks import examine, promises
+from orchestrator.cli.findings import Check, State
 from orchestrator.sandbox.server import running_sandbox
+from orchestrator.settings import load
+from tests.factories import NOWHERE, make_context, make_settings
 
 NOBODY = "127.0.0.1:1"
 
@@ -59,6 +66,15 @@ def execute(database_url: str, statement: str) -> None:
             cursor.execute(statement)
 
 
+def connected_as(env: Mapping[str, str], name: str) -> psycopg2.extensions.connection:
+    """A connection of a process that calls itself so."""
+    connection = psycopg2.connect(env["DATABASE_URL"], application_name=name)
+    with connection.cursor() as cursor:
+        cursor.execute("select")
+    connection.commit()
+    return connection
+
+
 def insert_video(database_url: str, **columns: str) -> None:
     """A queued video with these columns, given as SQL."""
     row = {
@@ -79,6 +95,36 @@ def insert_video(database_url: str, **columns: str) -> None:
     execute(database_url, f"insert into videos ({names}) values ({values})")  # noqa: S608
 
 
+def insert_accepted(env: Mapping[str, str], provider_id: str, **columns: str) -> None:
+    """A video that the provider knows under this id."""
+    database_url = env["DATABASE_URL"]
+    account = load(env).catalog.providers["default"].account
+    insert_video(database_url, due_at="now()", **columns)
+    names = "video_id, n, provider, account, state, provider_video_id, canonical_id"
+    row = f"'video_1', 1, 'default', '{account}', 'accepted', '{provider_id}', '{provider_id}'"
+    execute(database_url, f"insert into attempts ({names}) values ({row})")  # noqa: S608
+
+
+def post_json(url: str, body: Mapping[str, str]) -> dict[str, Any]:
+    """What a server answers."""
+    request = urllib.request.Request(
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def wait_until_completed(url: str) -> None:
+    """Wait for a video of the sandbox, which renders it."""
+    deadline = time.monotonic() + 30
+    status = ""
+    while status != "completed" and time.monotonic() < deadline:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            status = json.load(answer)["status"]
+    assert "completed" == status
+
+
 def test_only_workers_are_missing_when_none_was_started(env: dict[str, str]) -> None:
     """Everything else is in order, and each finding says what it saw."""
     found = findings(env)
@@ -87,14 +133,14 @@ def test_only_workers_are_missing_when_none_was_started(env: dict[str, str]) -> 
         ("settings", "postgresql", "schema", "redis", "storage", "provider default", "work"),
         State.OK,
     )
-    assert expected | {"workers": State.FAIL} == states(found)
+    assert expected | {"workers": State.FAIL, "scheduler": State.WARN} == states(found)
     assert all(check.message for check in found.values())
     assert "celery" in found["workers"].advice
+    assert "orchestrator scheduler" in found["scheduler"].advice
 
 
 def test_worker_is_named_when_it_answers(env: dict[str, str]) -> None:
     """A living worker is asked over the broker, as it gets its work."""
-    broker = Broker(env["REDIS_URL"])
     worker = subprocess.Popen(
         [
             *(sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-P", "threads"),
@@ -105,18 +151,20 @@ def test_worker_is_named_when_it_answers(env: dict[str, str]) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
+        found: dict[str, Check] = {}
         deadline = time.monotonic() + 60
-        while not broker.workers(0.5) and time.monotonic() < deadline:
-            assert worker.poll() is None
-
-        found = {check.name: check for check in examine(env)}
+        with closing(connected_as(env, "orchestrator scheduler")):
+            # It connects with its first sweep.
+            while set(states(found).values()) != {State.OK} and time.monotonic() < deadline:
+                assert worker.poll() is None
+                found = {check.name: check for check in examine(env, worker_seconds=0.5)}
     finally:
         worker.terminate()
         worker.wait(30)
-        broker.close()
 
     assert Check("workers", State.OK, "tested@here") == found["workers"]
     assert {State.OK} == set(states(found).values())
+    assert "progress" not in found
 
 
 def test_output_is_one_document_when_json_is_wanted(env: dict[str, str]) -> None:
@@ -215,6 +263,126 @@ def test_profile_is_doubted_when_the_provider_is_another(env: dict[str, str]) ->
 
     assert State.WARN == found["provider default"].state
     assert 'list = "none"' in found["provider default"].message
+
+
+def test_echoes_are_doubted_when_the_list_shows_a_video_otherwise(env: dict[str, str]) -> None:
+    """After a lost answer such a video would not be recognised, and be paid for again."""
+    with running_sandbox() as sandbox:
+        env |= {"OPENAI_BASE_URL": sandbox.base_url}
+        create = {"prompt": "a kite", "model": "sora-2", "seconds": "2", "size": "320x240"}
+        made = post_json(f"{sandbox.base_url}/videos", create)
+        sent = {"prompt": "'a kite'", "seconds": "'2'", "size": "'320x256'"}
+        insert_accepted(env, made["id"], **sent)
+
+        found = findings(env)["provider default"]
+
+    assert State.WARN == found.state
+    assert "shows size otherwise than it was sent ('320x240' for '320x256')" in found.message
+
+
+def test_abilities_are_told_when_they_fit(env: dict[str, str]) -> None:
+    """What the list shows is compared with what was sent, and files are fetched to their first
+    bytes.
+    """
+    with running_sandbox(render_seconds=0.0, instant_video=True) as sandbox:
+        env |= {"OPENAI_BASE_URL": sandbox.base_url}
+        create = {"prompt": "a kite", "model": "sora-2", "seconds": "1", "size": "320x240"}
+        made = post_json(f"{sandbox.base_url}/videos", create)
+        insert_accepted(env, made["id"], prompt="'a kite'", seconds="'1'", size="'320x240'")
+        wait_until_completed(f"{sandbox.base_url}/videos/{made['id']}")
+
+        found = findings(env)["provider default"]
+
+    assert State.OK == found.state
+    assert found.message == (
+        "answers as profile sandbox says: lists its videos; "
+        "shows model, prompt, seconds, size as sent (1 compared); "
+        "gives video, spritesheet, thumbnail of a finished video"
+    )
+
+
+class TakesFrom:
+    """A broker with workers that take from these queues."""
+
+    def __init__(self, *queues: str):
+        self._queues = frozenset(queues)
+
+    def depths(self) -> dict[str, int]:
+        """Nine messages that nobody takes."""
+        return dict.fromkeys(QUEUES, 0) | {"remix": 9}
+
+    def workers(self, timeout: float) -> dict[str, frozenset[str]]:
+        """One that answers at once."""
+        return {"tested@here": self._queues}
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+@pytest.mark.parametrize(
+    ("queues", "expected"),
+    [
+        (QUEUES, Check("workers", State.OK, "tested@here; messages wait: remix 9")),
+        (
+            ("dispatch", "create", "poll", "store"),
+            Check(
+                "workers",
+                State.FAIL,
+                "tested@here; none of them takes from remix, deliver",
+                "Start one with -Q remix,deliver, or one without -Q, which takes from all.",
+            ),
+        ),
+    ],
+)
+def test_queues_are_named_when_no_worker_takes_from_them(
+    queues: tuple[str, ...], expected: Check, database_url: str, tmp_path: Path
+) -> None:
+    """Workers that are split by queue are easily started without one of them."""
+    broker: Any = TakesFrom(*queues)
+    ctx = replace(make_context(make_settings(database_url, NOWHERE, tmp_path)), broker=broker)
+
+    try:
+        found = list(progress_checks.answering(ctx, 0.1))
+    finally:
+        ctx.close()
+
+    assert [expected] == found
+
+
+@pytest.mark.parametrize(
+    ("silent", "state", "told"),
+    [(None, State.WARN, "another DATABASE_URL"), (300.0, State.FAIL, "start them again")],
+)
+def test_workers_are_doubted_when_they_answer_but_ask_for_nothing(
+    silent: float | None, state: State, told: str
+) -> None:
+    """A worker that answers may be stuck, or work for somebody else."""
+    (found,) = progress_checks.workers_at_work(silent)
+
+    assert state == found.state
+    assert told in found.advice
+
+
+def test_scheduler_is_doubted_when_it_has_said_nothing_for_long() -> None:
+    """One that was stopped keeps its connections."""
+    found = progress_checks.scheduler_at_work(300.0)
+
+    assert State.WARN == found.state
+    assert "has done nothing for 5 min" == found.message
+
+
+def test_failures_are_told_when_most_videos_fail(env: dict[str, str]) -> None:
+    """Workers that get on may still bring nothing about."""
+    insert_video(env["DATABASE_URL"], due_at="now()")
+    row = "'video_1', 'alice', 'failed', '{}'"
+    columns = "video_id, user_id, event_type, event_data"
+    for _ in range(progress_checks.MANY_FAILED):
+        execute(env["DATABASE_URL"], f"insert into video_events ({columns}) values ({row})")  # noqa: S608
+
+    failures = findings(env)["failures"]
+
+    assert State.WARN == failures.state
+    assert "5 videos failed within the last hour, and 0 completed" == failures.message
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from api import (
     holds,
     inbound,
     keys,
+    metrics,
     models,
     pages,
     providers,
@@ -61,6 +62,7 @@ BLUEPRINTS = (
     retries.blueprint,
     admin.blueprint,
     health.blueprint,
+    metrics.blueprint,
     pages.blueprint,
 )
 
@@ -93,6 +95,7 @@ def create_app(ctx: Context | None = None) -> Flask:
     rates.install(app)
     waiting.install(app, ctx)
     streams.install(app, ctx)
+    metrics.install(app, ctx)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     pages.install_static(app)

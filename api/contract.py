@@ -37,6 +37,7 @@ class Contract:
         a GET that shows a secret.
     makes: the argument of other routes that the `id` in its answer is for.
     heeds, gives: further headers that it reads, and that its success has.
+    machine: METRICS_TOKEN opens it too.
     facade: speaks as the OpenAI API does, in its errors too.
     also: the statuses that it may answer with besides, below 400.
     errors: the codes of errors that do not follow from the rest (see `responses`).
@@ -59,6 +60,7 @@ class Contract:
     makes: str = ""
     heeds: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()
+    machine: bool = False
     facade: bool = False
     hidden: bool = False
 

@@ -8,7 +8,9 @@ from time import perf_counter
 import structlog
 from flask import Flask, Response, g, request
 
+from api.current import context
 from orchestrator.ids import is_video_id, uuid7_hex
+from orchestrator.meters import REQUEST_SECONDS, REQUESTS
 
 HEADER = "X-Request-Id"
 _ID = re.compile(r"[!-~]{1,128}\Z")
@@ -56,7 +58,11 @@ def _guard(response: Response) -> None:
 
 def _end(response: Response) -> Response:
     _guard(response)
+    seconds = perf_counter() - g.started
     rule = request.url_rule.rule if request.url_rule is not None else None
+    # Whose method is none of HTTP's own has no route either: nobody makes series of their own.
+    labels = ("" if rule is None else request.method, rule or "")
+    context().meters.timed(REQUESTS, REQUEST_SECONDS, seconds, labels, str(response.status_code))
     say = log.debug if rule in _QUIET else log.info
     caller = g.get("caller")
     say(
@@ -64,7 +70,7 @@ def _end(response: Response) -> Response:
         method=request.method,
         route=rule,
         status=response.status_code,
-        ms=round((perf_counter() - g.started) * 1000, 2),
+        ms=round(seconds * 1000, 2),
         user_id=None if caller is None else caller.user_id,
         video_id=_video_id(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import multiprocessing
 import os
@@ -11,7 +12,7 @@ from time import sleep
 
 from flask import Flask
 
-from api import create_app
+from api import create_app, metrics
 from orchestrator import context, logs, settings
 
 GRACE_SECONDS = 3
@@ -25,6 +26,9 @@ def application() -> Flask:
     logs.configure(found, "web")
     Thread(target=_follow_parent, name="leash", daemon=True).start()
     app = create_app(context.build(found, application="orchestrator web"))
+    reporter = metrics.reporter_of(app)
+    reporter.start()
+    atexit.register(reporter.close)
     # What is loaded by now stays: to look through it for garbage again and again stops every
     # request of the process for a tenth of a second.
     gc.collect()

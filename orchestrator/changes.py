@@ -10,14 +10,31 @@ from orchestrator import views
 from orchestrator.broker import Ring, stores, submits
 from orchestrator.context import Context
 from orchestrator.db.queue import Due
+from orchestrator.meters import CREATED, DOLLARS, ENDED, VIDEO_SECONDS
 from orchestrator.records import Video
 
 
 def published(ctx: Context, videos: Iterable[Video]) -> None:
     """Call after the commit: put the new states into the cache, and wake whoever watches."""
     changed = list(videos)
+    for video in changed:
+        _count(ctx, video)
     ctx.cache.put_videos([views.video(video) for video in changed])
     ctx.wakes.tell((video.user_id, video.id) for video in changed)
+
+
+def _count(ctx: Context, video: Video) -> None:
+    """Its beginning and its end, each of which is one change: what has the time of that change."""
+    if video.created_at == video.updated_at:
+        ctx.meters.count(CREATED, video.model)
+    elif video.finished_at == video.updated_at:
+        ctx.meters.count(ENDED, video.model, video.status, video.error_code or "")
+        if video.completed_at is not None:
+            since = max(video.created_at, video.run_at or video.created_at)
+            seconds = (video.completed_at - since).total_seconds()
+            ctx.meters.observe(VIDEO_SECONDS, seconds, video.model)
+            cost = float(video.cost_actual)
+            ctx.meters.count(DOLLARS, video.provider, video.model, n=cost)
 
 
 def ring_submits(ctx: Context, videos: Iterable[Video]) -> None:

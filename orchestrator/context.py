@@ -18,18 +18,26 @@ from orchestrator.errors import Conflict
 from orchestrator.gathering import Gathering
 from orchestrator.leases import Leases
 from orchestrator.limits import Limits
+from orchestrator.meters import Meters
 from orchestrator.providers import VideoProvider, open_provider
+from orchestrator.providers.metered import MeteredProvider
 from orchestrator.sender import Sender
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage, open_storage
+from orchestrator.tallies import Tallies
 from orchestrator.wakes import Wakes
 
 
 class ProviderPool:
-    """One client per provider and process, opened with the first call."""
+    """One client per provider and process, opened with the first call. `meters` count its calls."""
 
-    def __init__(self, open_client: Callable[[Provider], VideoProvider] = open_provider):
+    def __init__(
+        self,
+        open_client: Callable[[Provider], VideoProvider] = open_provider,
+        meters: Meters | None = None,
+    ):
         self._open = open_client
+        self._meters = meters or Meters()
         self._clients: dict[str, VideoProvider] = {}
         self._lock = Lock()
 
@@ -37,7 +45,8 @@ class ProviderPool:
         """The client of this provider."""
         with self._lock:
             if provider.name not in self._clients:
-                self._clients[provider.name] = self._open(provider)
+                opened = self._open(provider)
+                self._clients[provider.name] = MeteredProvider(provider.name, opened, self._meters)
             return self._clients[provider.name]
 
     def close(self) -> None:
@@ -61,6 +70,8 @@ class Context:
     leases: Leases
     pool: ProviderPool
     wakes: Wakes
+    tallies: Tallies
+    meters: Meters = field(default_factory=Meters)
     sender: Sender = field(default_factory=Sender)
     gathering: Gathering = field(default_factory=Gathering)
     crew: Crew = field(default_factory=Crew)
@@ -92,6 +103,7 @@ class Context:
         self.pool.close()
         self.broker.close()
         self.wakes.close()
+        self.tallies.close()
         self.cache.close()
         self.limits.close()
         self.database.close()
@@ -104,14 +116,17 @@ def build(settings: Settings, *, application: str = "orchestrator") -> Context:
     database = Database(
         settings.database_url, pool_size=settings.db_pool_size, application=application
     )
+    meters = Meters()
     return Context(
         settings=settings,
         database=database,
         cache=Cache(settings.redis_url),
         limits=Limits(settings.redis_url),
-        broker=Broker(settings.broker_url),
+        broker=Broker(settings.broker_url, meters=meters),
         storage=open_storage(settings.storage_url, settings.storage_env),
         leases=Leases(database, settings.lease_seconds),
-        pool=ProviderPool(),
+        pool=ProviderPool(meters=meters),
         wakes=Wakes(settings.redis_url),
+        tallies=Tallies(settings.redis_url),
+        meters=meters,
     )

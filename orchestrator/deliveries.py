@@ -22,6 +22,7 @@ from orchestrator.db import targets
 from orchestrator.db.audit import Action
 from orchestrator.db.deliveries import Tried
 from orchestrator.db.engine import Connection
+from orchestrator.meters import DELIVERED
 from orchestrator.policies import circuit_wait, delivery_wait
 from orchestrator.records import Delivery, Endpoint
 from orchestrator.sender import Answer
@@ -123,6 +124,7 @@ def _record(ctx: Context, delivery: Delivery, answer: Answer, token: str) -> Non
             reason = _hopeless(answer, seconds)
             if recorded and reason is not None and _switch_off(connection, delivery, reason):
                 disabled = reason
+    ctx.meters.count(DELIVERED, "delivered" if answer.delivered else "failed")
     log.info(
         "webhook_sent" if answer.delivered else "webhook_failed",
         delivery=delivery.id,

@@ -7,7 +7,8 @@ execution. Any number of processes may sweep at once, and none of them is needed
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from time import perf_counter
 
 import structlog
 
@@ -29,6 +30,7 @@ from orchestrator.db.engine import Connection
 from orchestrator.db.queue import Due, DueAttempt
 from orchestrator.ledger import AHEAD
 from orchestrator.lifecycle import AttemptState, Step
+from orchestrator.meters import SWEEP_SECONDS, SWEPT
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +56,7 @@ class Swept:
 
 def sweep(ctx: Context) -> Swept:
     """Rescue, admit, ring, expire: each in a short transaction of its own."""
+    began = perf_counter()
     rescued = _rescue(ctx)
     orphans.settle(ctx)
     fallbacks.reroute(ctx)
@@ -77,7 +80,12 @@ def sweep(ctx: Context) -> Swept:
         *(Ring("deliver", (target,), "deliver") for target in receivers),
     ]
     ctx.broker.ring(rings)
-    return Swept(len(admitted), len(rings), rescued, _expire(ctx))
+    swept = Swept(len(admitted), len(rings), rescued, _expire(ctx))
+    ctx.meters.observe(SWEEP_SECONDS, perf_counter() - began)
+    for what, n in asdict(swept).items():
+        if n:
+            ctx.meters.count(SWEPT, what, n=n)
+    return swept
 
 
 def _rescue(ctx: Context) -> int:

@@ -31,6 +31,7 @@ from orchestrator.errors import (
 )
 from orchestrator.lifecycle import AttemptState, HoldReason
 from orchestrator.matching import CLOCK_SLACK, Matched, Open, match
+from orchestrator.meters import RECONCILED
 from orchestrator.policies import backoff
 from orchestrator.providers import Walk
 from orchestrator.records import Attempt
@@ -114,6 +115,7 @@ def _adopt(ctx: Context, provider: Provider, walk: Walk) -> Matched:
     matched = match(provider, waiting, strange, server_offset=walk.server_offset)
     for (video, attempt), found in matched.pairs:
         log.info("adopting", video_id=video.id, attempt=attempt.n, provider=provider.name)
+        ctx.meters.count(RECONCILED, provider.name, "adopted")
         outcomes.accepted(ctx, provider, video.id, attempt.n, found, token=None)
     unclaimed = len(strange) - len(matched.pairs) - matched.expected
     with ctx.database.statement() as connection:
@@ -164,11 +166,13 @@ def _count_look(
             look_rows.change(connection, attempt, looked, due_in=grace.total_seconds())
         elif unsure:
             look_rows.change(connection, attempt, {}, due_in=grace.total_seconds())
+            ctx.meters.count(RECONCILED, provider.name, "undecided")
             changed = unknowns.undecided(
                 ctx, connection, provider, video, attempt, HoldReason.AMBIGUOUS
             )
         else:
             log.warning("attempt_abandoned", video_id=video.id, attempt=attempt.n)
+            ctx.meters.count(RECONCILED, provider.name, "abandoned")
             changed = unknowns.abandoned(ctx, connection, video, attempt)
     if changed is not None:
         changes.published(ctx, [changed])
@@ -201,6 +205,8 @@ def _inconclusive(ctx: Context, due: list[Open], error: ProviderError | Unsuppor
             else:
                 look_rows.change(connection, attempt, {})
     log.warning("look_inconclusive", attempts=len(due), reason=error.code)
+    for _, attempt in due:
+        ctx.meters.count(RECONCILED, attempt.provider, "inconclusive")
 
 
 def _watch_left(attempt: Attempt) -> float:

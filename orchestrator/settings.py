@@ -63,6 +63,7 @@ class Settings:
     web_processes: int = 1
     request_timeout_seconds: float = 20
     streams_per_user: int = 100
+    metrics_token: str | None = field(default=None, repr=False)
 
     @property
     def local_webhooks(self) -> bool:
@@ -131,6 +132,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         web_processes=read.number("WEB_PROCESSES", 1, int, 1, 64),
         request_timeout_seconds=read.number("REQUEST_TIMEOUT_SECONDS", 20.0, float, 0.5, 3600),
         streams_per_user=read.number("STREAMS_PER_USER", 100, int, 1, 100_000),
+        metrics_token=read.text("METRICS_TOKEN", "") or None,
     )
     if settings.auth == "off" and not is_loopback(settings.host):
         raise ConfigurationError(

@@ -11,6 +11,7 @@ from orchestrator.db import attempts, submitting, transitions
 from orchestrator.db.engine import Connection
 from orchestrator.errors import ProviderError
 from orchestrator.lifecycle import AttemptState, EventType, HoldReason, Status
+from orchestrator.meters import UNKNOWN
 from orchestrator.records import Attempt, Video
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,7 @@ def unknown(
         token = attempt.lease_token or "" if token is None else token
         changed = note(ctx, connection, provider, video, attempt, token=token, error=error)
     log.warning("outcome_unknown", video_id=video_id, attempt=n, provider=attempt.provider)
+    ctx.meters.count(UNKNOWN, attempt.provider)
     if changed is not None:
         changes.published(ctx, [changed])
 

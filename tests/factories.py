@@ -24,6 +24,7 @@ from orchestrator.providers import VideoProvider
 from orchestrator.records import Video
 from orchestrator.settings import Settings
 from orchestrator.storage import open_storage
+from orchestrator.tallies import Tallies
 from orchestrator.wakes import Wakes
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -86,6 +87,7 @@ def make_context(
         leases=Leases(database, settings.lease_seconds),
         pool=ProviderPool(open_client),
         wakes=Wakes(settings.redis_url),
+        tallies=Tallies(settings.redis_url),
     )
 
 

@@ -46,6 +46,7 @@ def _check_pool(options: dict[str, Any] | None = None, **_: object) -> None:
 def _start_sweeping(sender: Any = None, **_: object) -> None:
     _consumer["consumer"] = sender
     threading.Thread(target=process.keep_sweeping, name="sweep", daemon=True).start()
+    process.reporter().start()
 
 
 @signals.task_postrun.connect

@@ -17,6 +17,7 @@ import structlog
 from orchestrator import dispatch
 from orchestrator.context import Context, build
 from orchestrator.errors import OrchestratorError
+from orchestrator.metrics import Reporter
 from orchestrator.settings import load
 
 SWEEP_SECONDS = 5.0
@@ -41,6 +42,12 @@ def context() -> Context:
 @cache
 def _context() -> Context:
     return build(load(), application="orchestrator worker")
+
+
+@cache
+def reporter() -> Reporter:
+    """Tells what this process counts."""
+    return Reporter(context(), "worker")
 
 
 @contextmanager
@@ -96,6 +103,9 @@ def close() -> None:
     """Give connections back. Leases that are still held run out by themselves. A later use opens
     everything anew.
     """
+    if reporter.cache_info().currsize:
+        reporter().close()
+        reporter.cache_clear()
     if _context.cache_info().currsize:
         context().close()
         _context.cache_clear()

@@ -13,6 +13,7 @@ import structlog
 from orchestrator import dispatch, housekeeping, logs
 from orchestrator.context import Context, build
 from orchestrator.errors import OrchestratorError
+from orchestrator.metrics import Reporter
 from orchestrator.settings import load
 
 SWEEP_SECONDS = 1.0
@@ -57,10 +58,13 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     ctx = build(settings, application="orchestrator scheduler")
+    reporter = Reporter(ctx, "scheduler")
+    reporter.start()
     log.info("scheduler_started")
     try:
         run(ctx, stop)
     finally:
+        reporter.close()
         ctx.close()
 
 

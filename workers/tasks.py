@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache, wraps
+from time import perf_counter
 
 from celery import Celery
 
 from orchestrator import deliveries, dispatch, reconcile
+from orchestrator.meters import MESSAGES, TASK_SECONDS
 from orchestrator.steps import follow, poll, store, submit, watch
 from workers.process import context, delivering, stopping
 
@@ -79,19 +81,27 @@ QUEUE_OF = {"follow": "poll", "reconcile": "dispatch", "watch": "poll"}
 def register(app: Celery) -> None:
     """Give the tasks the names that rings use, and that people see in Flower."""
     for name, function in TASKS.items():
-        app.task(name=name)(_unless_stopping(function))
+        app.task(name=name)(_counted(name, function))
     app.conf.task_routes = {name: {"queue": QUEUE_OF.get(name, name)} for name in TASKS}
 
 
 @cache
-def _unless_stopping(function: Callable[..., None]) -> Callable[..., None]:
-    """Celery may take one more message after the signal to stop. It is only a hint: the sweep will
-    ring again, and somebody else will hear it.
+def _counted(name: str, function: Callable[..., None]) -> Callable[..., None]:
+    """The function, counted under that name. Celery may take one more message after the signal to
+    stop. It is only a hint: the sweep will ring again, and somebody else will hear it.
     """
 
     @wraps(function)
     def task(*args: object) -> None:
-        if not stopping():
+        if stopping():
+            return
+        began = perf_counter()
+        outcome = "error"
+        try:
             function(*args)
+            outcome = "ok"
+        finally:
+            seconds = perf_counter() - began
+            context().meters.timed(MESSAGES, TASK_SECONDS, seconds, (name,), outcome)
 
     return task

@@ -181,6 +181,10 @@ create table if not exists attempts (
 alter table attempts add column if not exists shown text;
 -- The provider's id that an operator gives it; it counts when the provider has shown a video under it.
 alter table attempts add column if not exists adopt_id text check (length(adopt_id) <= 500);
+-- Whose it is: what a user has in flight is counted for each admission, without looking at a video.
+alter table attempts add column if not exists user_id text collate "C";
+update attempts a set user_id = v.user_id from videos v where v.id = a.video_id and a.ended_at is null and a.user_id is null;
+create index if not exists attempts_users on attempts (user_id) where ended_at is null;
 create unique index if not exists attempts_provider_video on attempts (provider, account, canonical_id) where canonical_id is not null;
 -- One at a time, of those that need a lane for themselves; orchestrator/db/lanes.py keeps them and those that share apart.
 create unique index if not exists attempts_lane on attempts (provider, account, lane) where lane is not null and state in ('sent', 'unknown');
@@ -374,3 +378,4 @@ insert into schema_version (version) values (3) on conflict do nothing;
 insert into schema_version (version) values (4) on conflict do nothing;
 insert into schema_version (version) values (5) on conflict do nothing;
 insert into schema_version (version) values (6) on conflict do nothing;
+insert into schema_version (version) values (7) on conflict do nothing;

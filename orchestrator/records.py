@@ -117,6 +117,7 @@ class Attempt:
     lease_until: datetime | None
     shown: str | None
     adopt_id: str | None
+    user_id: str | None
 
     @property
     def id(self) -> str:

@@ -159,15 +159,16 @@ with recursive t as (
             and v.status = 'queued' and v.admitted_at is null and not v.snoozed
             and v.user_id > t.user_id order by v.user_id limit 1)
   from t where t.user_id is not null),
-f as (
-  select user_id, count(*) as n from (
-    -- Not a join: for some hundred open attempts that would read all videos there are.
-    select (select v.user_id from videos v where v.id = a.video_id) from attempts a
-      where a.ended_at is null
-    union all
-    select v.user_id from videos v where v.status = 'queued' and v.admitted_at is not null
-      and not exists (select 1 from attempts a where a.video_id = v.id and a.ended_at is null)) o
-  group by user_id),
+-- Of these there are never many; of open attempts there may be a hundred thousand, so not a join.
+fresh as (
+  select v.user_id, count(*) as n from videos v where v.status = 'queued'
+    and v.admitted_at is not null
+    and (select true from attempts a where a.video_id = v.id and a.ended_at is null limit 1) is null
+  group by v.user_id),
+f as materialized (
+  select t.user_id, coalesce(fresh.n, 0) + (select count(*) from attempts a
+    where a.user_id = t.user_id and a.ended_at is null) as n
+  from t left join fresh on fresh.user_id = t.user_id where t.user_id is not null),
 candidates as (
   select w.id, coalesce(f.n, 0) + w.place as position, q.max_in_flight,
     (coalesce(f.n, 0) + w.place) / coalesce(q.weight, 1)::float as turn, s.served_at, w.rank_at

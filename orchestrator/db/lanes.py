@@ -199,10 +199,7 @@ free as (
       and v.due_at is not null and v.due_at > now() - make_interval(secs => :turn))
   limit :limit),
 f as materialized (
-  select user_id, count(*) as n from (
-    select (select v.user_id from videos v where v.id = a.video_id) from attempts a
-      where a.ended_at is null) o
-  group by user_id),
+  select user_id, count(*) as n from attempts where ended_at is null group by user_id),
 next as (
   select c.id from free l cross join lateral (
     with recursive t as (

@@ -49,12 +49,14 @@ class Opening:
 
 
 _OPEN = f"""
-  insert into attempts as a (video_id, n, provider, account, lane, shown, lease_token, lease_until)
+  insert into attempts as a (video_id, n, user_id, provider, account, lane, shown, lease_token,
+    lease_until)
   select w.id,
     1 + coalesce((select max(o.n) from attempts o where o.video_id = w.id collate "C"), 0),
-    w.provider, w.account, w.lane, w.shown, :token, now() + make_interval(secs => :lease)
-  from unnest(cast(:ids as text[]), cast(:providers as text[]), cast(:accounts as text[]),
-    cast(:lanes as text[]), cast(:showns as text[])) as w(id, provider, account, lane, shown)
+    w.owner, w.provider, w.account, w.lane, w.shown, :token, now() + make_interval(secs => :lease)
+  from unnest(cast(:ids as text[]), cast(:owners as text[]), cast(:providers as text[]),
+    cast(:accounts as text[]), cast(:lanes as text[]), cast(:showns as text[]))
+    as w(id, owner, provider, account, lane, shown)
   order by w.id
   returning {ATTEMPT}
 """
@@ -84,6 +86,7 @@ def open_attempts(
         attempt_query(_OPEN),
         {
             "ids": [o.video.id for o in opened],
+            "owners": [o.video.user_id for o in opened],
             "providers": [o.video.provider for o in opened],
             "accounts": [o.video.account for o in opened],
             "lanes": [o.lane.name if o.lane is not None and o.lane.alone else None for o in opened],

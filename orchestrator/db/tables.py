@@ -142,6 +142,7 @@ attempts = Table(
     _time("lease_until"),
     _text("shown"),
     _text("adopt_id"),
+    _text("user_id"),
 )
 
 video_events = Table(

@@ -47,9 +47,9 @@ from generate_series(1, 22300 + :waiting + :snoozed + :finished) n cross join la
     when n % 10 = 0 then 'deleted' when n % 10 = 1 then 'failed' else 'completed' end as status,
   n between 22301 + :waiting and 22300 + :waiting + :snoozed as snoozed) s;
 
-insert into attempts (video_id, n, provider, account, state, sent_at, canonical_id, ended_at,
-  due_at, lease_token, lease_until, detached)
-select v.id, 1, v.provider, v.account,
+insert into attempts (video_id, n, user_id, provider, account, state, sent_at, canonical_id,
+  ended_at, due_at, lease_token, lease_until, detached)
+select v.id, 1, v.user_id, v.provider, v.account,
   case when v.status = 'queued' then case when v.n / 20 % 2 = 0 then 'sent' else 'unknown' end
     when v.n % 100 = 7 then 'abandoned' else 'accepted' end,
   v.created_at, case when v.status <> 'queued' and v.n % 100 <> 7 then 'up_' || v.n end,

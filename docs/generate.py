@@ -26,6 +26,7 @@ from orchestrator import context, settings
 from orchestrator.catalog import PROFILES, Profile
 from orchestrator.cli.group import SECTIONS, main
 from orchestrator.db.schema import script
+from orchestrator.gauges import GAUGES, Gauge
 from orchestrator.lifecycle import (
     AUDIT_EVENTS,
     TERMINAL,
@@ -37,6 +38,7 @@ from orchestrator.lifecycle import (
     Step,
     Transition,
 )
+from orchestrator.meters import COUNTERS, HISTOGRAMS, Counter, Histogram
 
 ROOT = Path(__file__).parents[1]
 PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -235,6 +237,11 @@ def _tables() -> str:
     return _table(("Table", "What it holds"), rows)
 
 
+def _metrics(metrics: Iterable[Gauge | Counter | Histogram]) -> str:
+    rows = ([f"`{one.name}`", _code(one.labels) or "none", one.help] for one in metrics)
+    return _table(("Metric", "Labels", "It says"), rows)
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "state-diagram": _diagram,
     "statuses": _statuses,
@@ -250,6 +257,9 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "permissions": _permissions,
     "commands": _commands,
     "tables": _tables,
+    "metrics-gauges": lambda: _metrics(GAUGES),
+    "metrics-counters": lambda: _metrics(COUNTERS),
+    "metrics-histograms": lambda: _metrics(HISTOGRAMS),
 }
 
 

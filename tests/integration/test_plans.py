@@ -13,6 +13,7 @@ from orchestrator.db import (
     backlog,
     deliveries,
     events,
+    gauges,
     health,
     housekeeping,
     idempotency,
@@ -219,6 +220,8 @@ QUERIES = {
 HERE = {"after": f"video_{9000:032x}", "upto": f"video_{10_999:032x}"}
 CHECKS = {
     "health.work": health.work,
+    "gauges.held": gauges.held,
+    "gauges.open_attempts": gauges.open_attempts,
     "invariants.still_open": invariants.still_open,
     "invariants.contents": lambda c: invariants.contents(c, after=VIDEO, limit=1000),
     **{

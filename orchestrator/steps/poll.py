@@ -26,7 +26,7 @@ from orchestrator.errors import (
     Unsupported,
 )
 from orchestrator.lifecycle import Step
-from orchestrator.policies import poll_delay
+from orchestrator.policies import ENOUGH_DURATIONS, poll_delay
 from orchestrator.providers import ProviderVideo
 from orchestrator.records import Attempt, ProviderState, Video
 from orchestrator.steps.sighting import Pair, Sighting, charged, seconds_until
@@ -38,6 +38,8 @@ LIST_FROM = 4
 MANY = 10
 """From so many single looks on, they are made at once."""
 MAX_PAGES = 500
+MUCH = 4
+"""Where at least every so many-th entry of a list is wanted, one look stands for many."""
 BAD_ANSWERS = 2
 """One that cannot be read says little of the others; after two the provider is left alone."""
 
@@ -69,7 +71,8 @@ def _snooze(ctx: Context, pairs: Sequence[Pair], token: str, seconds: float) -> 
 class Look:
     """One look at some videos of one account: asks, and judges the answers.
 
-    `minimum`: seconds between two looks at a video. `listed`: how many videos its list has shown.
+    `minimum`: seconds between two looks at a video. `listed`: how many videos its list has shown,
+    `shared` if it showed many of those that are followed.
     """
 
     def __init__(self, ctx: Context, provider: Provider, token: str):
@@ -81,11 +84,14 @@ class Look:
         self.bad_answers = 0
         self.minimum = looks.first_poll(ctx, provider)
         self.listed = 0
+        self.follows = False
+        self.shared = False
 
     def at(self, pairs: Sequence[Pair], *, within: float = 0.0) -> list[Pair]:
         """Look at all of them, and record what was seen. Returns those of which there is nothing to
         say, and which are due again `within` so many seconds: their leases are kept.
         """
+        self.follows = within > 0
         with self.ctx.database.statement() as connection:
             self.state = providers.get(connection, self.provider.name, self.provider.account)
         paused = seconds_until(self.state.polls_paused_until if self.state else None)
@@ -152,6 +158,7 @@ class Look:
             wanted={attempt.canonical_id or "" for _, attempt in pairs},
         )
         self.listed = len(walk.videos)
+        self.shared = self.follows and self.listed <= MUCH * len(pairs)
         listed = {found.canonical_id: found for found in walk.videos}
         remaining = []
         for pair in pairs:
@@ -194,10 +201,14 @@ class Look:
     def _delay(self, video: Video, attempt: Attempt, found: ProviderVideo) -> float:
         age = (datetime.now(UTC) - (attempt.accepted_at or attempt.sent_at)).total_seconds()
         durations = self.state.durations if self.state else {}
+        observed = durations.get(looks.kind_of_work(video), ())
+        if self.shared and len(observed) < ENOUGH_DURATIONS:
+            # To look more and more seldom would spare hardly a call: the page shows others, too.
+            age = 0.0
         return poll_delay(
             max(age, 0.0),
             self.minimum,
             self.ctx.dice(),
-            observed=durations.get(looks.kind_of_work(video), ()),
+            observed=observed,
             hint=found.poll_after,
         )

@@ -78,6 +78,32 @@ def test_follow_looks_until_every_video_is_done(quick: Rig) -> None:
     assert 0 == quick.upstream.count("retrieve")
 
 
+def test_follow_stays_with_old_videos_while_nobody_knows_how_long_they_take(quick: Rig) -> None:
+    """A page that shows all of them costs no more for looking at each."""
+    videos = running(quick, 8)
+    quick.pass_time(60)
+    on_look(quick, lambda: None, finish(quick, *videos))
+
+    go(quick)
+
+    assert ["store"] * 8 == [quick.video(video).step for video in videos]
+    assert 2 == quick.upstream.count("walk")
+
+
+def test_follow_gives_old_videos_back_where_a_page_shows_mostly_others(quick: Rig) -> None:
+    """Then they are looked at more and more seldom."""
+    others = running(quick, 24)
+    videos = running(quick, 4)
+    quick.pass_time(60)
+    for other in others:
+        quick.sql("update videos set due_at = now() + interval '1 day' where id = :id", id=other.id)
+
+    go(quick)
+
+    assert ["poll"] * 4 == [quick.video(video).step for video in videos]
+    assert 1 == quick.upstream.count("walk")
+
+
 def test_look_without_news_writes_nothing(quick: Rig) -> None:
     """The row keeps its version from one look to the next."""
     video, *others = running(quick, 4)

@@ -72,7 +72,8 @@ export function familyTree(family, id) {
   if (family.length < 2) return null;
   const known = new Set(family.map((video) => video.id));
   const parent = (/** @type {Video} */ video) => video.remixed_from_video_id ?? video.retry_of;
-  const branch = (/** @type {Video} */ video) => {
+  /** @type {(video: Video) => HTMLElement} */
+  const branch = (video) => {
     const children = family.filter((other) => parent(other) === video.id);
     return h("li", {}, leaf(video, id), children.length > 0 && h("ul", {}, children.map(branch)));
   };

@@ -37,6 +37,7 @@ export class ApiError extends Error {
  * @throws {ApiError} it refused, or could not be reached
  */
 export async function call(method, path, { body, headers = {}, signal, keepalive } = {}) {
+  /** @type {Record<string, string>} */
   const all = { Accept: "application/json", "X-Requested-With": "dashboard", ...headers };
   const form = body instanceof FormData;
   if (body !== undefined && !form) all["Content-Type"] = "application/json";

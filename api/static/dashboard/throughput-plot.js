@@ -59,11 +59,11 @@ const total = (minutes, name) => minutes.reduce((sum, one) => sum + one[name], 0
 /** @param {Record<string, any>[]} minutes */
 const spoken = (minutes) => `In the last hour: ${["created", ...ENDS].map((name) => `${total(minutes, name)} ${name}`).join(", ")}.`;
 
-/** The next even number of one significant digit. @param {number} value */
+/** The next number with a middle that is easy to read. @param {number} value */
 function nice(value) {
-  const unit = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
-  const found = [2, 4, 6, 8, 10, 20].find((n) => n * unit >= value) ?? 20;
-  return found * unit;
+  const least = Math.max(value, 2);
+  const unit = 10 ** Math.floor(Math.log10(least));
+  return unit * ([1, 2, 4, 6, 8].find((n) => n * unit >= least) ?? 10);
 }
 
 /** @param {number} x @param {number} y @param {string} text @param {string} anchor */

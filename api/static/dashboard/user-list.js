@@ -1,6 +1,6 @@
 /** `<user-list>`: what users have used and may use; limits are changed in place. */
 
-import { fill, h } from "./dom.js";
+import { fill, h, need } from "./dom.js";
 import { count, money } from "./format.js";
 import { asAdmin } from "./server.js";
 import { complain, toast } from "./toasts.js";
@@ -44,7 +44,7 @@ class UserList extends HTMLElement {
     const change = (/** @type {MouseEvent} */ event) => {
       const row = /** @type {HTMLElement} */ (event.currentTarget).closest("tr");
       row?.replaceWith(h("tr", {}, h("td", { colspan: 4 }, this.#form(one))));
-      this.querySelector("form input")?.focus();
+      need("form input", this).focus();
     };
     return h(
       "tr",

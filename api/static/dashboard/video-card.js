@@ -38,8 +38,6 @@ class VideoCard extends HTMLElement {
 
   /** @param {Video} video */
   #show(video) {
-    const [width, height] = video.size.split("x").map(Number);
-    this.#screen.dataset.shape = width > height ? "wide" : "tall";
     if (this.#screen.querySelector("video") !== null) return; // somebody is watching
     if (video.file_url === null) {
       fill(this.#screen, this.#placeholder(video));
@@ -74,17 +72,18 @@ class VideoCard extends HTMLElement {
       event.preventDefault();
       open(video.id);
     };
+    const shape = `${video.model} · ${video.seconds} s · ${dimensions(video.size)}`;
     fill(
       this.#body,
-      h("div", { class: "row" }, statusChip(video), h("span", { class: "dim" }, timeAgo(video.created_at))),
-      h("h3", {}, h("a", { href: `?video=${video.id}`, onclick: follow }, video.prompt)),
-      reason(video),
       h(
         "div",
-        { class: "row foot" },
-        h("span", { class: "dim facts" }, `${video.model} · ${video.seconds} s · ${dimensions(video.size)} · ${money(video.cost_actual || video.cost_estimated)}`),
+        { class: "row" },
+        statusChip(video),
         h("div", { class: "tools" }, actionsOf(video).map((action) => actionButton(video, action, true))),
       ),
+      h("h3", {}, h("a", { href: `?video=${video.id}`, onclick: follow }, video.prompt)),
+      reason(video),
+      h("p", { class: "dim facts" }, timeAgo(video.created_at), ` · ${shape} · ${money(video.cost_actual || video.cost_estimated)}`),
     );
   }
 }

@@ -28,7 +28,7 @@ class VideoFilters extends HTMLElement {
 
   /** @param {import("./types.js").Model[]} models */
   set models(models) {
-    const select = this.#form.elements.namedItem("model");
+    const select = need("[name=model]", this);
     select.replaceChildren(new Option("Any model", ""), ...models.map(({ id }) => new Option(id, id)));
     select.value = readFilters().model;
   }
@@ -49,8 +49,8 @@ class VideoFilters extends HTMLElement {
   #restore() {
     const filters = readFilters();
     for (const [name, value] of Object.entries(filters)) {
-      const field = this.#form.elements.namedItem(name);
-      if (field !== null) field.value = value;
+      const field = /** @type {HTMLInputElement | RadioNodeList} */ (this.#form.elements.namedItem(name));
+      field.value = value;
     }
     this.#announce(filters);
   }

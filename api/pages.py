@@ -84,7 +84,7 @@ def _dashboard(here: str, script: str) -> Response:
         here=here,
         script=script,
         auth=settings.auth,
-        flower=settings.flower_port,
+        flower=f"{settings.flower_port}/{settings.flower_url_prefix}",
     )
 
 

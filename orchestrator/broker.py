@@ -34,7 +34,8 @@ log = structlog.get_logger(__name__)
 QUEUES = ("dispatch", "create", "remix", "poll", "store", "deliver")
 KEY_PREFIX = "vq:"
 _SOCKET = "redis+socket://"
-_REPR_LENGTH = 1024
+_REPR_LENGTH = 2048
+"""Flower finds a message by the ids in it: the longest has 25 of 40 characters."""
 # A message costs a worker as much as a submission does. More than that many in one would leave
 # other workers idle, and files take longer than creates.
 _CREATES = 25

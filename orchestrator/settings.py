@@ -38,6 +38,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     flower_port: int = 5555
+    flower_url_prefix: str = ""
     auth: str = "keys"
     anonymous: bool = False
     webhook_allow_local: bool = False
@@ -106,6 +107,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         host=read.text("HOST", "127.0.0.1"),
         port=read.number("PORT", 8000, int, 0, 65_535),
         flower_port=read.number("FLOWER_PORT", 5555, int, 0, 65_535),
+        flower_url_prefix=read.text("FLOWER_URL_PREFIX", "").strip("/"),
         auth=read.choice("AUTH", "keys", ("keys", "off")),
         anonymous=read.flag("ANONYMOUS"),
         webhook_allow_local=read.flag("WEBHOOK_ALLOW_LOCAL"),

@@ -174,6 +174,8 @@ def _panel(stack: Stack, settings: Path) -> Panel:
     for name, value in rows.items():
         if value is not None:
             table.add_row(name, value)
+    if stack.flower_password is not None:
+        table.add_row("", f"Flower lets admin in, with the password in {stack.flower_password}")
     program = shutil.which("orchestrator") or str(Path(sys.executable).with_name("orchestrator"))
     table.add_row()
     table.add_row("In another", f". {shlex.quote(_short(settings))}")

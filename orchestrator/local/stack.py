@@ -18,6 +18,7 @@ from orchestrator.local.ports import free_port
 from orchestrator.local.postgres import EmbeddedPostgres
 from orchestrator.local.process import FolderLock
 from orchestrator.local.program import Program
+from orchestrator.local.secret import kept_secret
 from orchestrator.local.supervisor import Supervisor
 from orchestrator.local.valkey import EmbeddedValkey
 
@@ -25,6 +26,17 @@ READY_SECONDS = 120.0
 """A cold start of seven Python processes on a busy laptop takes a while."""
 
 _HOPELESS_FALLS = 3
+
+FLOWER_OPTIONS = (
+    "--read-only",
+    "--max-tasks=5000",
+    "--max-workers=500",
+    "--purge-offline-workers=60",
+    "--tasks-columns=name,args,state,received,started,runtime,worker",
+)
+"""It changes nothing and forgets in time; arguments, which are ids, are shown. As in the
+Procfile.
+"""
 
 Starting: TypeAlias = tuple[Program, Callable[[], bool]]
 """What has been started, and whether it is of use by now."""
@@ -53,6 +65,7 @@ class Stack:
         self.env: dict[str, str] = dict(env)
         self.web_url = ""
         self.flower_url: str | None = None
+        self.flower_password: Path | None = None
         self.sandbox_url: str | None = None
         self._workers = workers
         self._flower = flower
@@ -151,11 +164,15 @@ class Stack:
         wished = wiring.port_of(self.env, "FLOWER_PORT", wiring.DEFAULT_FLOWER_PORT)
         port = self._port("Flower", wished, "127.0.0.1")
         self.env["FLOWER_PORT"] = str(port)
-        self.flower_url = wiring.local_url("127.0.0.1", port)
+        if wiring.wants_password(self.env):
+            self.flower_password = self.folder / "flower-password"
+            self.env["FLOWER_BASIC_AUTH"] = f"admin:{kept_secret(self.flower_password)}"
+        prefix = wiring.named(self.env, "FLOWER_URL_PREFIX").strip("/")
+        self.flower_url = f"{wiring.local_url('127.0.0.1', port)}{f'/{prefix}' if prefix else ''}"
         return self._program(
             "flower",
             *("celery", "-A", "workers.app", "flower", "--address=127.0.0.1", f"--port={port}"),
-            *("--read-only", "--max-tasks=5000", "--purge-offline-workers=60"),
+            *FLOWER_OPTIONS,
         )
 
     def _program(self, name: str, *module_and_arguments: str) -> Program:

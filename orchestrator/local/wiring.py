@@ -78,6 +78,14 @@ def provider_environment(env: Mapping[str, str], port: int, folder: Path) -> dic
     }
 
 
+def wants_password(env: Mapping[str, str]) -> bool:
+    """Whether Flower needs a password of ours: web wants keys, what Flower shows is for operators,
+    and nobody has chosen how they come in.
+    """
+    chosen = any(named(env, name) for name in ("FLOWER_BASIC_AUTH", "FLOWER_AUTH_PROVIDER"))
+    return named(env, "AUTH") != "off" and not chosen
+
+
 def local_url(host: str, port: int) -> str:
     """Where a browser on this machine finds a server that listens on `host`."""
     name = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 - only compared

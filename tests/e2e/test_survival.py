@@ -33,6 +33,7 @@ def stack(service_folder: Path) -> Iterator[Stack]:
         "PORT": "0",
         "FLOWER_PORT": "0",
         "FLOWER_BASIC_AUTH": CREDENTIALS,
+        "FLOWER_URL_PREFIX": "ops/flower",
         "LEASE_SECONDS": "3",
         "RECONCILE_GRACE_SECONDS": "2",
         "POLL_MIN_SECONDS": "1",
@@ -102,18 +103,19 @@ def test_flower_lists_workers_and_tasks_to_those_who_may_look(stack: Stack) -> N
         return True
 
     until(bool, listens)
-    video = call(f"{stack.web_url}/api/videos", {"prompt": "a garden", "size": "320x240"})
 
-    def tasks() -> Any:
-        return call(f"{stack.flower_url}/api/tasks", credentials=CREDENTIALS)
+    def work_on(wanted: set[str]) -> bool:
+        """Whether it comes to show these tasks of a new video."""
+        video = call(f"{stack.web_url}/api/videos", {"prompt": "a garden", "size": "320x240"})
 
-    seen = until(
-        lambda found: (
-            {"create", "poll", "store"}
-            <= {task["name"] for task in found.values() if video["id"] in str(task["args"])}
-        ),
-        tasks,
-    )
+        def shown() -> set[str]:
+            tasks = call(f"{stack.flower_url}/api/tasks", credentials=CREDENTIALS)
+            return {task["name"] for task in tasks.values() if video["id"] in str(task["args"])}
+
+        return bool(until(lambda names: wanted <= names, shown))
+
+    # The worker tells of nothing until Flower has asked it to, some time after it listens.
+    seen = work_on({"store"}) and work_on({"create", "poll", "store"})
     workers = call(f"{stack.flower_url}/api/workers?refresh=1", credentials=CREDENTIALS)
     assert seen
     assert any(name.startswith("worker@") for name in workers)

@@ -13,6 +13,7 @@ from orchestrator.local.wiring import (
     local_url,
     port_of,
     provider_environment,
+    wants_password,
 )
 from orchestrator.settings import load
 
@@ -117,3 +118,17 @@ def test_provider_environment_keeps_the_secret_of_webhooks(tmp_path: Path) -> No
 def test_local_url_for_each_kind_of_host(host: str, expected: str) -> None:
     """A browser can open it, whatever the server listens on."""
     assert expected == local_url(host, 8000)
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({"AUTH": "off"}, False),
+        ({"AUTH": "keys"}, True),
+        ({"AUTH": "keys", "FLOWER_BASIC_AUTH": "ops:secret"}, False),
+        ({"AUTH": "keys", "FLOWER_AUTH_PROVIDER": "flower.views.auth.GithubLoginHandler"}, False),
+    ],
+)
+def test_wants_password_where_the_api_wants_keys(env: dict[str, str], expected: bool) -> None:
+    """Whoever has chosen how to come in keeps that."""
+    assert expected == wants_password(env)

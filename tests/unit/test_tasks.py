@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import shlex
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 from celery import Celery
 
 from orchestrator import dispatch
-from orchestrator.broker import QUEUES, Ring, celery_app, polls, stores, submits
+from orchestrator.broker import QUEUES, Ring, celery_app, message, polls, stores, submits
 from orchestrator.db.queue import DueAttempt
+from orchestrator.ids import new_video_id
 from orchestrator.lifecycle import AttemptState, Kind
+from orchestrator.local.stack import FLOWER_OPTIONS
 from workers import process, tasks
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -115,6 +118,27 @@ def test_procfile_worker_serves_every_queue() -> None:
     assert set(named) in (set(), set(QUEUES))
     assert "workers.app" == words[words.index("-A") + 1]
     assert "threads" == words[words.index("--pool") + 1]
+
+
+def test_procfile_flower_is_the_one_of_up() -> None:
+    """Read-only, on loopback and of bounded memory, however it is started."""
+    (line,) = [
+        line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("flower:")
+    ]
+    words = shlex.split(line)
+
+    assert set(FLOWER_OPTIONS) <= set(words)
+    assert "--address=${FLOWER_ADDRESS:-127.0.0.1}" in words
+
+
+def test_longest_message_shows_all_its_ids_to_flower() -> None:
+    """What is cut off is not found by a search."""
+    ids = [new_video_id() for _ in range(25)]
+
+    (ring,) = submits([(video_id, "create") for video_id in ids])
+
+    shown = json.loads(message(ring))["headers"]["argsrepr"]
+    assert [] == [video_id for video_id in ids if video_id not in shown]
 
 
 def test_worker_acknowledges_early_and_fetches_no_more_than_it_works_on() -> None:

@@ -8,7 +8,19 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, and_, desc, exists, func, or_, select, text
+from sqlalchemy import (
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    desc,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    union_all,
+)
 
 from orchestrator.db.rows import to_videos
 from orchestrator.db.tables import videos
@@ -99,19 +111,43 @@ def page(
     Args:
         user_id: None means everybody's.
     """
-    key = (videos.c.created_at, videos.c.id)
-    query = select(videos).where(*_conditions(user_id, filters)).limit(limit)
-    query = query.order_by(*key) if ascending else query.order_by(*(desc(column) for column in key))
-    if after is not None:
-        created, ident = after
-        beyond = (
-            or_(key[0] > created, and_(key[0] == created, key[1] > ident))
-            if ascending
-            else or_(key[0] < created, and_(key[0] == created, key[1] < ident))
-        )
-        bound = key[0] >= created if ascending else key[0] <= created
-        query = query.where(bound, beyond)
+    # Each status has its place in an index. A query for several of them would rather walk through
+    # all that its user ever made.
+    each = [
+        _ordered(videos, ascending)
+        .where(*_conditions(user_id, one), *_beyond(after, ascending))
+        .limit(limit)
+        for one in _of_each_status(user_id, filters)
+    ]
+    query = each[0]
+    if len(each) > 1:
+        together = union_all(*(select(one.subquery()) for one in each)).subquery()
+        query = _ordered(together, ascending).limit(limit)
     return to_videos(connection.execute(query))
+
+
+def _ordered(source: FromClause, ascending: bool) -> Select[Any]:
+    key = (source.c.created_at, source.c.id)
+    return select(source).order_by(*(key if ascending else map(desc, key)))
+
+
+def _beyond(after: tuple[datetime, str] | None, ascending: bool) -> list[Any]:
+    if after is None:
+        return []
+    created, ident = after
+    key = (videos.c.created_at, videos.c.id)
+    if ascending:
+        return [
+            key[0] >= created,
+            or_(key[0] > created, and_(key[0] == created, key[1] > ident)),
+        ]
+    return [key[0] <= created, or_(key[0] < created, and_(key[0] == created, key[1] < ident))]
+
+
+def _of_each_status(user_id: str | None, filters: Filters) -> list[Filters]:
+    if user_id is None or len(filters.status) < 2:
+        return [filters]
+    return [replace(filters, status=(one,)) for one in dict.fromkeys(filters.status)]
 
 
 def _conditions(user_id: str | None, filters: Filters) -> list[Any]:

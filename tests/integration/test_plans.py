@@ -182,6 +182,39 @@ QUERIES = {
     "videos.page, status": lambda c: videos.page(
         c, "hog", Filters(status=("in_progress",)), limit=21, after=(MIDDLE, VIDEO)
     ),
+    "videos.page, several statuses": lambda c: videos.page(
+        c, "hog", Filters(status=("queued", "in_progress", "failed")), limit=21
+    ),
+    "videos.page, statuses that nobody has": lambda c: videos.page(
+        c, "hog", Filters(status=("cancelled", "in_progress")), limit=1000, after=(MIDDLE, VIDEO)
+    ),
+    # Only the newest ones have these, which no statistics tell.
+    "videos.page, statuses, ascending": lambda c: videos.page(
+        c, "hog", Filters(status=("queued", "in_progress")), limit=21, ascending=True
+    ),
+    "videos.page, model": lambda c: videos.page(c, "hog", Filters(model="sora-2"), limit=21),
+    "videos.page, model and status": lambda c: videos.page(
+        c, "hog", Filters(model="sora-2", status=("failed",)), limit=21, after=(MIDDLE, VIDEO)
+    ),
+    "videos.page, dates": lambda c: videos.page(
+        c,
+        "hog",
+        Filters(created_after=MIDDLE - timedelta(days=1), created_before=MIDDLE),
+        limit=21,
+    ),
+    "videos.page, dates and status": lambda c: videos.page(
+        c, "hog", Filters(status=("deleted",), created_before=MIDDLE), limit=21
+    ),
+    "videos.page, text": lambda c: videos.page(c, "hog", Filters(q="red KITE"), limit=21),
+    "videos.page, text and all else": lambda c: videos.page(
+        c,
+        "hog",
+        Filters(("completed", "failed"), "sora-2", MIDDLE - timedelta(days=9), MIDDLE, "kite"),
+        limit=21,
+    ),
+    "videos.page, archived or not": lambda c: videos.page(
+        c, "hog", Filters(archived=None), limit=21, after=(MIDDLE, VIDEO)
+    ),
     "videos.page, small user": lambda c: videos.page(c, "user8", Filters(), limit=21),
     "videos.family": lambda c: videos.family(c, VIDEO, limit=200),
     "videos.pending": lambda c: videos.pending(c, limit=100),

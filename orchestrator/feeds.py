@@ -25,6 +25,7 @@ from orchestrator.readers import (
 from orchestrator.records import Caller
 from orchestrator.streams import News, Place
 
+HEARTBEAT_SECONDS = 15.0
 _AT_ONCE = 500
 _LAST_PATIENCE = 0.1
 _STUCK_SECONDS = 60.0
@@ -42,7 +43,7 @@ class Feeds:
         self._stopped = Event()
         self._starting = Lock()
         self._threads: list[Thread] = []
-        self._checked_at = self._beaten_at = monotonic()
+        self._checked_at = monotonic()
 
     def enter(self, caller: Caller, place: Place) -> Feed:
         """A new reader, to be closed by whoever carries it.
@@ -97,7 +98,7 @@ class Feeds:
                 # Whatever it was, the others' streams must go on.
                 log.exception("streams_failed")
                 self._stopped.wait(TICK_SECONDS)
-            self._beat()
+            self.beat(feeds)
 
     def look(self, feeds: Iterable[Feed]) -> None:
         """Tell these readers what is new. Those who have not taken the last delivery wait.
@@ -138,17 +139,19 @@ class Feeds:
         elif news.over:
             feed.end()
 
-    def _beat(self) -> None:
+    def beat(self, feeds: Iterable[Feed]) -> None:
+        """Tell those to whom nothing happens that they are still connected; who does not even take
+        that has gone. All come by here, a few at a time: thousands at once would hold up the news
+        of others.
+        """
         now = self._monotonic()
-        if now - self._beaten_at < 1:
-            return
-        self._beaten_at = now
-        for feed in self._readers.silent(now):
-            if not feed.full:
-                feed.put((), now, over=feed.over)
-            elif now - feed.told_at >= _STUCK_SECONDS:
-                feed.end()
-                feed.close()
+        for feed in feeds:
+            if feed.full:
+                if now - feed.told_at >= _STUCK_SECONDS:
+                    feed.end()
+                    feed.close()
+            elif now - feed.told_at >= HEARTBEAT_SECONDS - LOOK_SECONDS and not feed.over:
+                feed.put((), now)
 
     def check_keys(self) -> None:
         """End the streams of keys that were revoked or have expired."""

@@ -13,10 +13,10 @@ from orchestrator.records import Caller
 from orchestrator.streams import Message, Place, VideoPlace
 
 LOOK_SECONDS = 5.0
-HEARTBEAT_SECONDS = 15.0
 PROGRESS_SECONDS = 1.0
 FIRST_PATIENCE = 0.005
 TICK_SECONDS = 0.5
+_OVERDUE_AT_ONCE = 50
 
 
 class Feed:
@@ -106,6 +106,7 @@ class Readers:
         self._later: list[tuple[float, int, Feed]] = []
         self._numbers = count()
         self._hurry = False
+        self._owed = False
 
     def enter(self, caller: Caller, place: Place) -> Feed:
         """A new one, to be looked for at once; after the end of all, one whose stream is over.
@@ -165,8 +166,10 @@ class Readers:
             heapq.heappush(self._later, (when, next(self._numbers), feed))
 
     def due(self, limit: int) -> list[Feed]:
-        """Whom to look for now, at most so many: those who were woken, and whoever has not been
-        looked for in a while. Waits for somebody, at most for a tick.
+        """Whom to look for now. Waits for somebody, at most for a tick.
+
+        Those who were woken, at most so many; else, and in turn with them, some of whom nobody has
+        looked for in a while: who was woken must not wait for a look at hundreds of others.
         """
         with self._changed:
             if not self._dirty and not self._hurry:
@@ -177,25 +180,32 @@ class Readers:
                 if feed in self._all:
                     self._dirty[feed] = None
             feeds = list(self._dirty)[:limit]
-            for feed in self._all if len(feeds) < limit else ():
-                # The first that is not due ends the search.
-                if now - feed.looked_at < LOOK_SECONDS or len(feeds) == limit:
-                    break
-                if feed not in self._dirty:
-                    feeds.append(feed)
+            self._hurry = len(feeds) == limit
+            if feeds and not self._owed:
+                self._owed = self._hurry = True
+            else:
+                self._owed = False
+                feeds += self._overdue(now)
             for feed in feeds:
                 self._dirty.pop(feed, None)
                 feed.looked_at = now
                 # To the end of the line.
                 del self._all[feed]
                 self._all[feed] = None
-            self._hurry = len(feeds) == limit
             return feeds
 
-    def silent(self, now: float) -> list[Feed]:
-        """Those who have been told nothing for as long as a proxy may allow."""
-        with self._changed:
-            return [feed for feed in self._all if now - feed.told_at >= HEARTBEAT_SECONDS]
+    def _overdue(self, now: float) -> list[Feed]:
+        found: list[Feed] = []
+        for feed in self._all:
+            # The first that is not due ends the search.
+            if now - feed.looked_at < LOOK_SECONDS:
+                break
+            if len(found) == _OVERDUE_AT_ONCE:
+                self._hurry = True
+                break
+            if feed not in self._dirty:
+                found.append(feed)
+        return found
 
     def all(self) -> list[Feed]:
         """Everybody."""

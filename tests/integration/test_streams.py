@@ -407,6 +407,28 @@ def read_until_over(desk, reader, after_first) -> Iterator[streams.Message]:
             bell.clear()
 
 
+def test_quiet_reader_is_told_that_it_is_connected(ctx):
+    """With an empty message, before a proxy cuts it off; who does not even take that has gone."""
+    now = [100.0]
+    desk = Quiet(ctx, monotonic=lambda: now[0])
+    reader = desk.enter(caller(), UserPlace("ann", 1))
+
+    def told() -> tuple[streams.Message, ...] | None:
+        desk.beat([reader])
+        return reader.take()
+
+    at_first = told()
+    now[0] += feeds.HEARTBEAT_SECONDS
+    later = told()
+    now[0] += feeds.HEARTBEAT_SECONDS
+    desk.beat([reader])
+    now[0] += 60
+    desk.beat([reader])
+
+    assert (None, ()) == (at_first, later)
+    assert (True, 0) == (reader.over, len(desk))
+
+
 def test_revoked_key_ends_its_streams(ctx, monkeypatch):
     """Within some seconds; those of other keys go on."""
     monkeypatch.setattr(feeds, "LOOK_SECONDS", 0.0)

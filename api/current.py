@@ -22,6 +22,11 @@ def caller() -> Caller:
     return cast(Caller, g.caller)
 
 
+def made(video_id: str) -> None:
+    """Note which video this request has made, for its line in the log."""
+    g.made = video_id
+
+
 def request_id() -> str:
     """The id under which this request appears in the logs and in its answer."""
     return cast(str, g.request_id)

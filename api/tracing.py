@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from time import perf_counter
+from typing import cast
 
 import structlog
 from flask import Flask, Response, g, request
@@ -39,9 +40,11 @@ def _begin() -> None:
 
 
 def _video_id() -> str | None:
-    """The id of the video in the address, if it can be one: of what else may stand there, however
-    long, the log keeps nothing.
+    """The id of the video that was made, or of the one in the address, if it can be one: of what
+    else may stand there, however long, the log keeps nothing.
     """
+    if "made" in g:
+        return cast(str, g.made)
     named = (request.view_args or {}).get("video_id")
     return named if isinstance(named, str) and is_video_id(named) else None
 

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 from api import answers, schemas
 from api.bodies import form_or_json, json_body, query
 from api.contract import contract
-from api.current import caller, context
+from api.current import caller, context, made
 from api.idempotency import key
 from api.replies import listing, reply
 from api.waiting import waited
@@ -140,6 +140,7 @@ def _shown(video: Video) -> Response:
 
 
 def _accepted(submitted: Submitted) -> Response:
+    made(submitted.video.id)
     headers = {"Location": f"/api/videos/{submitted.video.id}"}
     if submitted.replayed:
         headers["Idempotent-Replayed"] = "true"

@@ -84,7 +84,7 @@ def _write(
         if key is not None:
             _claim(connection, Claim(caller.user_id, key.route, key.value, fingerprint))
         written = write(ctx.catalog, connection, good)
-    tell(ctx, written)
+    tell(ctx, written, good)
     outcomes = iter(written)
     return [_answer(next(outcomes)) if isinstance(wish, Wish) else wish for wish in wishes]
 

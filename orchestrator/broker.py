@@ -12,7 +12,7 @@ import time
 from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
@@ -33,9 +33,10 @@ log = structlog.get_logger(__name__)
 
 QUEUES = ("dispatch", "create", "remix", "poll", "store", "deliver")
 KEY_PREFIX = "vq:"
+ORIGINS = "origins"
+"""The header of a message that says by which requests its videos were made."""
 _SOCKET = "redis+socket://"
-_REPR_LENGTH = 2048
-"""Flower finds a message by the ids in it: the longest has 25 of 40 characters."""
+_REPR_LENGTH = 1024
 # A message costs a worker as much as a submission does. More than that many in one would leave
 # other workers idle, and files take longer than creates.
 _CREATES = 25
@@ -44,11 +45,16 @@ _STORES = 10
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """One message: a task by name, on the queue of the same name unless said otherwise."""
+    """One message: a task by name, on the queue of the same name unless said otherwise.
+
+    origins: by which request the videos in it were made, for the log. A header, since nobody's
+    work depends on it: it is lost with the message, and the sweep's has none.
+    """
 
     task: str
     args: tuple[Any, ...]
     queue: str
+    origins: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 def celery_app(url: str) -> Celery:
@@ -207,6 +213,7 @@ def message(ring: Ring) -> bytes:
                 **_HEADERS,
                 "task": ring.task,
                 "id": task_id,
+                **({ORIGINS: ring.origins} if ring.origins else {}),
                 "root_id": task_id,
                 "argsrepr": repr(ring.args)[:_REPR_LENGTH],
             },

@@ -4,7 +4,8 @@ right queue is rung. All of it may fail.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from orchestrator import views
 from orchestrator.broker import Ring, stores, submits
@@ -37,11 +38,16 @@ def _count(ctx: Context, video: Video) -> None:
             ctx.meters.count(DOLLARS, video.provider, video.model, n=cost)
 
 
-def ring_submits(ctx: Context, videos: Iterable[Video]) -> None:
+def ring_submits(
+    ctx: Context, videos: Iterable[Video], origins: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Ring for those that were admitted in their own transaction; the sweep rings for
-    the others.
+    the others. `origins`: by which request each was made.
     """
-    ctx.broker.ring(submit_rings(ctx, [video for video in videos if video.admitted_at is not None]))
+    rings = submit_rings(ctx, [video for video in videos if video.admitted_at is not None])
+    for ring in rings:
+        ring.origins.update({v: origins[v] for v in ring.args if v in origins})
+    ctx.broker.ring(rings)
 
 
 def submit_rings(ctx: Context, admitted: Iterable[Video | Due]) -> list[Ring]:

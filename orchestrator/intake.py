@@ -54,12 +54,12 @@ def accept_all(
     """What becomes of these wishes, in one transaction. `patience`: seconds to wait for a lock."""
     with ctx.database.transaction() as connection:
         outcomes = ledger.write(ctx.catalog, connection, wishes, patience=patience)
-    tell(ctx, outcomes)
+    tell(ctx, outcomes, wishes)
     return outcomes
 
 
-def tell(ctx: Context, outcomes: Sequence[Outcome]) -> None:
-    """Cache, wake and ring for what is new in these outcomes, which are committed."""
+def tell(ctx: Context, outcomes: Sequence[Outcome], wishes: Sequence[Wish]) -> None:
+    """Cache, wake and ring for what is new in these outcomes of wishes, which are committed."""
     fresh = [
         outcome.video
         for outcome in outcomes
@@ -67,7 +67,8 @@ def tell(ctx: Context, outcomes: Sequence[Outcome]) -> None:
     ]
     try:
         changes.published(ctx, fresh)
-        changes.ring_submits(ctx, fresh)
+        origins = {str(wish.row["id"]): wish.request_id for wish in wishes if wish.request_id}
+        changes.ring_submits(ctx, fresh, origins)
     except Exception:
         # An error here would look as if nothing had been accepted, and be asked for again.
         log.exception("telling_failed", videos=len(fresh))

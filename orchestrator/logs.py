@@ -17,8 +17,12 @@ from structlog.typing import EventDict, ExcInfo, Processor
 
 from orchestrator.settings import Settings
 
-# They tell of every request they make, which we do ourselves, with the ids that matter.
-_TALKATIVE = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "urllib3")
+# They tell of every request they make and every message they take, which we do ourselves, with the
+# ids that matter.
+_TALKATIVE = (
+    *("httpx", "httpx2", "httpcore", "httpcore2", "openai", "urllib3"),
+    *("celery.worker.strategy", "celery.app.trace"),
+)
 
 
 def configure(settings: Settings, process: str) -> None:

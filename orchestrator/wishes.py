@@ -97,11 +97,14 @@ Key = IdempotencyKey | SdkTry
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A checked submission: the columns of its video, `events` among them."""
+    """A checked submission: the columns of its video, `events` among them. `request_id` goes with
+    the first ring, so that the lines of the log can be put together.
+    """
 
     row: Mapping[str, Any]
     cost: Decimal
     key: Key | None = None
+    request_id: str | None = None
 
     @property
     def user_id(self) -> str:
@@ -220,7 +223,7 @@ def completed(
         "cost_estimated": cost,
         "events": [{"type": kind, "data": data} for kind, data in events],
     }
-    return Wish(row=whole, cost=cost, key=key)
+    return Wish(row=whole, cost=cost, key=key, request_id=caller.request_id)
 
 
 def _default_model(ctx: Context) -> str:

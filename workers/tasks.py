@@ -8,12 +8,20 @@ from collections.abc import Callable, Mapping
 from functools import cache, wraps
 from time import perf_counter
 
-from celery import Celery
+import structlog
+from celery import Celery, current_task
+from structlog.contextvars import bound_contextvars
 
 from orchestrator import deliveries, dispatch, reconcile
+from orchestrator.broker import ORIGINS
+from orchestrator.ids import is_video_id
 from orchestrator.meters import MESSAGES, TASK_SECONDS
 from orchestrator.steps import follow, poll, store, submit, watch
 from workers.process import context, delivering, stopping
+
+log = structlog.get_logger(__name__)
+# Every process sweeps, every few seconds.
+_QUIET = frozenset({"dispatch"})
 
 
 def create_videos(*video_ids: str) -> None:
@@ -97,11 +105,36 @@ def _counted(name: str, function: Callable[..., None]) -> Callable[..., None]:
             return
         began = perf_counter()
         outcome = "error"
-        try:
-            function(*args)
-            outcome = "ok"
-        finally:
-            seconds = perf_counter() - began
-            context().meters.timed(MESSAGES, TASK_SECONDS, seconds, (name,), outcome)
+        with bound_contextvars(task=name, **_origin()):
+            try:
+                function(*args)
+                outcome = "ok"
+            finally:
+                seconds = perf_counter() - began
+                context().meters.timed(MESSAGES, TASK_SECONDS, seconds, (name,), outcome)
+                say = log.debug if name in _QUIET else log.info
+                say("task", outcome=outcome, ms=round(1000 * seconds, 2), **_subject(args))
 
     return task
+
+
+def _origin() -> dict[str, str]:
+    """The request that has made what the message at hand names, if one has made all of it."""
+    headers = current_task.request if current_task else None
+    origins = (headers and headers.get(ORIGINS)) or {}
+    requests = set(origins.values())
+    return {"request_id": requests.pop()} if len(requests) == 1 else {}
+
+
+def _subject(args: tuple[object, ...]) -> dict[str, object]:
+    """What a message is about, as the log names it."""
+    named = [one for arg in args for one in (arg if isinstance(arg, list) else [arg])]
+    match named:
+        case []:
+            return {}
+        case [video_id] if is_video_id(str(video_id)):
+            return {"video_id": video_id}
+        case [video_id, *_] if is_video_id(str(video_id)):
+            return {"video_ids": named}
+        case _:
+            return {"subject": " ".join(map(str, named))}

@@ -8,7 +8,7 @@ from api import downloads
 from api.answers import OpenAIError
 from api.bodies import query
 from api.contract import contract
-from api.current import caller, context
+from api.current import caller, context, made
 from api.facade import objects, requests
 from api.facade.tries import key
 from api.replies import reply
@@ -192,6 +192,7 @@ def content(video_id: str) -> Response:
 
 
 def _accepted(submitted: Submitted) -> Response:
+    made(submitted.video.id)
     headers = {}
     if submitted.replayed:
         headers["Idempotent-Replayed"] = "sdk-retry" if submitted.sdk_retry else "true"

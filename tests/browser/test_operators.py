@@ -63,6 +63,21 @@ def test_dialog_comes_back_when_the_key_is_revoked(
     expect(page.get_by_role("dialog", name="Sign in")).to_be_visible()
 
 
+def test_stranger_may_sign_in_where_nobody_has_to(make_site: MakeSite, make_page: MakePage) -> None:
+    """With ANONYMOUS=on the page is open, and the way in is on it."""
+    site = make_site(**KEYS, ANONYMOUS="on")
+    page = make_page(site)
+    expect(page.locator("[data-user]")).to_contain_text("anonymous")
+
+    page.get_by_role("button", name="Sign in").click()
+    dialog = page.get_by_role("dialog", name="Sign in")
+    dialog.get_by_label("API key").fill(accounts.create_key(site.ctx, "ann").secret)
+    dialog.get_by_role("button", name="Sign in").click()
+
+    expect(page.locator("[data-user]")).to_contain_text("ann")
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
 def test_page_of_admins_is_empty_for_others(make_site: MakeSite, make_page: MakePage) -> None:
     """It says whom it is for."""
     site = make_site(**KEYS)

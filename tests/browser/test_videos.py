@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -42,7 +43,8 @@ def test_prompt_becomes_a_video_that_plays(make_site: MakeSite, make_page: MakeP
     """From typing to watching, with the price before, progress meanwhile, and the quota after."""
     page = make_page(make_site(render_seconds=3, pictures=True))
 
-    page.get_by_label("Length").select_option("8")
+    page.locator("#model").select_option("sora-2-pro")
+    page.get_by_label("Size").select_option("480x832")
     expect(page.locator("create-form output")).to_contain_text("$0.80")
     ask(page)
     expect(card(page).get_by_text("In progress")).to_be_visible()
@@ -166,6 +168,7 @@ def test_delete_waits_for_an_undo(make_site: MakeSite, make_page: MakePage, undo
     deleted: list[str] = []
     page.on("request", lambda one: deleted.append(one.url) if one.method == "DELETE" else None)
     page.clock.install()
+    page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=10))
 
     card(page).get_by_role("button", name="Delete").click()
     expect(card(page)).to_have_count(0)
@@ -176,6 +179,7 @@ def test_delete_waits_for_an_undo(make_site: MakeSite, make_page: MakePage, undo
     page.clock.run_for(1_000)
 
     expect(card(page)).to_have_count(1 if undone else 0)
+    page.clock.resume()
     page.reload()
     expect(card(page)).to_have_count(1 if undone else 0)
     assert (0 if undone else 1) == len(deleted)
@@ -290,6 +294,18 @@ def test_gallery_grows_as_one_scrolls(make_site: MakeSite, make_page: MakePage) 
     expect(page.locator("video-card")).to_have_count(60)
     titles = page.locator("video-card h3").all_text_contents()
     assert [f"boat {number:02}" for number in reversed(range(60))] == titles
+
+
+def test_prompt_is_shown_as_it_was_typed(make_site: MakeSite, make_page: MakePage) -> None:
+    """Markup in it is text, in the gallery as in the history."""
+    page = make_page(make_site())
+    prompt = "<img src=x onerror=alert(1)> <b>bold</b> & \u202eabc"
+
+    ask(page, prompt)
+    card(page, prompt).get_by_role("link", name=prompt, exact=True).click()
+
+    expect(page.get_by_role("dialog").get_by_role("heading", level=2)).to_have_text(prompt)
+    assert 0 == page.locator("h2 b, h3 b, h2 img, h3 img").count()
 
 
 def test_new_user_is_shown_how_to_begin(make_site: MakeSite, make_page: MakePage) -> None:

@@ -2,8 +2,10 @@
 
 import { fill, h, need } from "./dom.js";
 import { live } from "./live.js";
-import { call, keyless } from "./server.js";
+import { call, keyless, session } from "./server.js";
 
+/** Whoever comes without a key, where that is allowed. */
+const ANONYMOUS = "anonymous";
 const STATES = {
   starting: "Connecting…",
   live: "Live",
@@ -24,10 +26,13 @@ class PageBar extends HTMLElement {
       await call("DELETE", "/session");
       location.reload();
     };
+    const out = h("button", { class: "quiet", type: "button", onclick: leave }, "Sign out");
+    const ask = () => session.dispatchEvent(new Event("signed-out"));
+    const enter = h("button", { class: "quiet", type: "button", onclick: ask }, "Sign in");
     fill(
       need("[data-user]", this),
       h("span", { class: "who", title: who.role }, who.user_id),
-      !keyless && h("button", { class: "quiet", type: "button", onclick: leave }, "Sign out"),
+      !keyless && (who.user_id === ANONYMOUS ? enter : out),
     );
   }
 

@@ -27,6 +27,11 @@ export class VideoStore extends EventTarget {
     return [...this.#known.values()].filter(isLive);
   }
 
+  /** @returns {Video[]} */
+  all() {
+    return [...this.#known.values()];
+  }
+
   /** @param {Video} video @returns {Video} the newest that is known of it */
   put(video) {
     const known = this.#known.get(video.id);

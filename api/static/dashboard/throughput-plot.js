@@ -14,8 +14,15 @@ const TOP = 8;
 const ENDS = ["completed", "failed", "cancelled"];
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 
+/** An hour of events is more to read than the rest of the page. */
+const EVERY_MS = 12_000;
+
 class ThroughputPlot extends HTMLElement {
+  #read = 0;
+
   async refresh() {
+    if (Date.now() - this.#read < EVERY_MS) return;
+    this.#read = Date.now();
     const { data } = await asAdmin("GET", "/api/admin/throughput?minutes=60");
     fill(this, plot(data), legend(data));
   }

@@ -58,6 +58,8 @@ class VideoGallery extends HTMLElement {
       this.#cursor = page.next_cursor;
       for (const video of page.data) this.#put(store.put(video), true);
       this.#settle();
+      // What was heard of while the page was on its way may not be in it.
+      if (anew) for (const video of store.all()) this.#put(video);
     } catch (error) {
       if (signal.aborted) return;
       this.#failed(/** @type {Error} */ (error), anew);

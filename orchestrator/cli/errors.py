@@ -9,6 +9,10 @@ from typing import Any
 
 import click
 
+_KEY_ADVICE = (
+    "Set ORCHESTRATOR_API_KEY; on the server, `orchestrator keys create --user NAME` prints a key."
+)
+
 
 class Failed(click.ClickException):
     """What was asked for did not come about."""
@@ -46,4 +50,5 @@ def _sentence(status: int, problem: dict[str, Any]) -> str:
     param = error.get("param") if isinstance(error, dict) else None
     named = f"{param}: {words}" if param and not str(words).startswith(str(param)) else str(words)
     code = problem.get("code")
-    return " ".join(f"{named} ({code or status})".split())
+    advice = _KEY_ADVICE if status == 401 else ""
+    return " ".join(f"{named} ({code or status}) {advice}".split())

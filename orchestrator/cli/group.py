@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 
 from orchestrator import __version__
 from orchestrator.cli.errors import Failed
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import DependencyDown, OrchestratorError
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,11 @@ SECTIONS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("web", "processes", "Run the HTTP server."),
             Entry("scheduler", "processes", "Run the scheduler."),
             Entry("sandbox", "sandbox", "Run a provider on this machine that renders real videos."),
+            Entry(
+                "completion",
+                "completion",
+                "Print what makes a shell complete commands and options.",
+            ),
         ),
     ),
 )
@@ -123,8 +128,12 @@ class LazyGroup(click.Group):
         """Run a command; what the orchestrator can explain is a line, not a traceback."""
         try:
             return super().invoke(ctx)
+        except DependencyDown as error:
+            advice = "What is wrong, and which variable to correct: orchestrator doctor"
+            raise Failed(f"{error} {advice}") from error
         except OrchestratorError as error:
-            raise Failed(f"{error.param}: {error}" if error.param else str(error)) from error
+            named = error.param is None or str(error).startswith(error.param)
+            raise Failed(str(error) if named else f"{error.param}: {error}") from error
 
 
 @click.command(
@@ -146,9 +155,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no answer from the server,
 4 refused by the server.
 
 \b
-Completion: add to ~/.bashrc (or ~/.zshrc with zsh_source), or save the output
-as a .fish file with fish_source:
-  eval "$(_ORCHESTRATOR_COMPLETE=bash_source orchestrator)"
+Completion: add to ~/.bashrc (zsh and fish: see `orchestrator completion -h`)
+  eval "$(orchestrator completion bash)"
 """,
 )
 @click.version_option(__version__, prog_name="orchestrator")

@@ -163,6 +163,16 @@ def test_refusal_is_final_when_it_will_not_pass(
     assert 1 == len(answering.asked)
 
 
+def test_variable_is_named_when_a_key_is_missing(
+    answering: AnsweringServer, server: Server
+) -> None:
+    """The server says what it wants; only we know where it is to be put."""
+    answering.answer("GET /api/quota", Answer(refusal(401, "unauthenticated", "No."), 401))
+
+    with pytest.raises(Refused, match="ORCHESTRATOR_API_KEY"):
+        server.get("/api/quota")
+
+
 def test_field_and_words_are_told_when_the_server_refuses(
     answering: AnsweringServer, server: Server
 ) -> None:

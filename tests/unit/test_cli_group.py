@@ -51,7 +51,12 @@ def test_help_names_every_command_when_asked() -> None:
 
     assert 0 == result.exit_code
     assert [] == [entry.name for entry in ENTRIES if f"  {entry.name} " not in result.stdout]
-    for word in ("Exit codes", "ORCHESTRATOR_URL", "ORCHESTRATOR_API_KEY", "_COMPLETE"):
+    for word in (
+        "Exit codes",
+        "ORCHESTRATOR_URL",
+        "ORCHESTRATOR_API_KEY",
+        "orchestrator completion",
+    ):
         assert word in result.stdout
 
 
@@ -99,9 +104,16 @@ def test_setting_is_named_when_it_cannot_be() -> None:
 
     assert 1 == result.exit_code
     assert (
-        "Error: DB_POOL_SIZE: DB_POOL_SIZE='many' cannot be: it takes a number from 1 to 20.\n"
-        == result.stderr
+        "Error: DB_POOL_SIZE='many' cannot be: it takes a number from 1 to 20.\n" == result.stderr
     )
+
+
+def test_doctor_is_advised_when_the_database_is_away() -> None:
+    """Commands that work on it without a server say where to look."""
+    result = run("keys", "list", env={"DATABASE_URL": "postgresql://postgres@127.0.0.1:1/none"})
+
+    assert 1 == result.exit_code
+    assert "orchestrator doctor" in result.stderr
 
 
 def test_commands_cannot_be_added_when_the_table_lacks_them() -> None:

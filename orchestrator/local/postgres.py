@@ -18,22 +18,18 @@ import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote
 
 import psycopg2
 
 from orchestrator.errors import ConfigurationError
+from orchestrator.local.embedded import EmbeddedServer
 from orchestrator.local.identity import Identity
-from orchestrator.local.process import FolderLock, end, evict, kill_group, spawn
+from orchestrator.local.process import evict, spawn
 
 DATABASE = "orchestrator"
 MAX_CONNECTIONS = 200
 START_SECONDS = 60.0
-STOP_STEPS = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0))
-"""Fast shutdown first (rolls back, checkpoints); then immediate, and the next start recovers."""
-
 _SOCKET_NAME = ".s.PGSQL.5432"
 _MAX_SOCKET_PATH = 100
 _SETTINGS = {
@@ -46,22 +42,21 @@ _SETTINGS = {
 _FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(EmbeddedServer):
     """One server and its data in `folder`; `with EmbeddedPostgres(folder) as server: server.url`.
 
     `durable=False` trades the data's safety in a power cut for speed: for tests. Data, socket, log
-    and lock lie below `folder`, which survives restarts and kills.
+    and lock lie below `folder`, which survives restarts and kills. A start also raises
+    ConfigurationError where the data belong to somebody else, or to another major version.
     """
 
     name = "postgres"
+    stop_steps = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0))
+    """Fast shutdown first (rolls back, checkpoints), then immediate: the next start recovers."""
 
     def __init__(self, folder: Path, *, durable: bool = True):
-        self.folder = folder.absolute()
-        self.log = self.folder / "postgres.log"
-        self._data = self.folder / "data"
+        super().__init__(folder)
         self._durable = durable
-        self._lock = FolderLock(self.folder)
-        self._process: subprocess.Popen[bytes] | None = None
         self._socket: Path | None = None
 
     @property
@@ -69,50 +64,27 @@ class EmbeddedPostgres:
         """The URL of our database; libpq and SQLAlchemy read it. Only while the server runs."""
         return self._url(DATABASE)
 
-    def start(self) -> str:
-        """Start the server, creating data and database the first time, and return the URL.
-
-        Raises ConfigurationError: the folder is in use, belongs to somebody else, was written by
-        another major version, or the server does not come up (the log's end is in the message).
-        """
+    def _serve(self) -> None:
         binaries = _binaries()
-        self._lock.acquire()
-        try:
-            identity = Identity.for_folder(self.folder, self._data, binaries)
-            self._check_version(binaries)
-            if self._data.exists():
-                evict(self._data, signal.SIGINT, 15)
-                # Nobody lives here and the lock is ours: the pid in this file is a dead server's,
-                # and whoever was given its number since would keep PostgreSQL from starting.
-                (self._data / "postmaster.pid").unlink(missing_ok=True)
-            else:
-                self._initialise(binaries, identity)
-            self._socket = self._make_socket_folder(identity)
-            self._run(binaries, identity)
-            self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
-        return self.url
+        identity = Identity.for_folder(self.folder, self._data, binaries)
+        self._check_version(binaries)
+        if self._data.exists():
+            evict(self._data, signal.SIGINT, 15)
+            # Nobody lives here and the lock is ours: the pid in this file is a dead server's, and
+            # whoever was given its number since would keep PostgreSQL from starting.
+            (self._data / "postmaster.pid").unlink(missing_ok=True)
+        else:
+            self._initialise(binaries, identity)
+        self._socket = self._make_socket_folder(identity)
+        self._run(binaries, identity)
+        self._wait_until_ready()
 
     def stop(self) -> None:
-        """Stop the server within half a minute, whatever it takes; harmless if it does not run."""
-        if self._process is not None:
-            end(self._process, STOP_STEPS)
-            self._process = None
+        """As every server; a socket folder elsewhere goes, too."""
+        super().stop()
         if self._socket is not None and self._socket.parent != self.folder:
             shutil.rmtree(self._socket, ignore_errors=True)
         self._socket = None
-        self._lock.release()
-
-    def poll(self) -> int | None:
-        """The exit status of a server that ended by itself, else None."""
-        return None if self._process is None else self._process.poll()
-
-    def kill(self) -> None:
-        """Kill the server, while a `stop` may be waiting for it; the next start recovers."""
-        if (process := self._process) is not None:
-            kill_group(process)
 
     def _check_version(self, binaries: Path) -> None:
         stamp = self._data / "PG_VERSION"
@@ -150,7 +122,7 @@ class EmbeddedPostgres:
             )
             status = process.wait()
         if status != 0:
-            raise ConfigurationError(f"initdb failed: {_tail(self.log)}")
+            raise ConfigurationError(f"initdb failed: {self.last_words()}")
         draft.rename(self._data)
 
     def _make_socket_folder(self, identity: Identity) -> Path:
@@ -189,7 +161,7 @@ class EmbeddedPostgres:
             except psycopg2.OperationalError:
                 if self.poll() is not None or time.monotonic() > deadline:
                     raise ConfigurationError(
-                        f"PostgreSQL did not start: {_tail(self.log)}"
+                        f"PostgreSQL did not start: {self.last_words()}"
                     ) from None
                 time.sleep(0.02)
             else:
@@ -205,18 +177,6 @@ class EmbeddedPostgres:
 
     def _url(self, database: str) -> str:
         return f"postgresql://postgres:@/{database}?host={quote(str(self._socket), safe='')}"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def _binaries() -> Path:
@@ -239,8 +199,3 @@ def _major_version(binaries: Path) -> str:
 def _environment() -> dict[str, str]:
     """Nothing of ours: variables such as PGDATA or LC_ALL would change what the server does."""
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
-
-
-def _tail(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return " | ".join(lines[-5:]) or f"see {log}"

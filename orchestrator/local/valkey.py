@@ -9,82 +9,49 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from orchestrator.errors import ConfigurationError
+from orchestrator.local.embedded import EmbeddedServer
 from orchestrator.local.ports import free_port, is_free
-from orchestrator.local.process import FolderLock, end, evict, kill_group, spawn
+from orchestrator.local.process import evict, spawn
 from orchestrator.local.secret import kept_secret
 
 HOST = "127.0.0.1"
 START_SECONDS = 30.0
-STOP_STEPS = ((signal.SIGTERM, 10.0),)
 
 
-class EmbeddedValkey:
+class EmbeddedValkey(EmbeddedServer):
     """One server and its data in `folder`; `with EmbeddedValkey(folder) as server: server.url`.
 
     Port 0 keeps the port of the last run while that is free, so that URLs noted down stay true.
-    `durable=False` keeps nothing on disk: for tests.
+    `durable=False` keeps nothing on disk: for tests. After a kill a second of writes may be lost.
     """
 
     name = "valkey"
+    stop_steps = ((signal.SIGTERM, 10.0),)
 
     def __init__(self, folder: Path, *, port: int = 0, durable: bool = True):
-        self.folder = folder.absolute()
-        self.log = self.folder / "valkey.log"
+        super().__init__(folder)
         self.port = port
         self._durable = durable
-        self._data = self.folder / "data"
         self._password = ""
-        self._lock = FolderLock(self.folder)
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """The URL of database 0, password included. Only while the server runs."""
         return f"redis://:{self._password}@{HOST}:{self.port}/0"
 
-    def start(self) -> str:
-        """Start the server and return its URL.
-
-        Raises ConfigurationError: the folder is in use, or the server does not come up (the log's
-        end is in the message).
-        """
-        self._lock.acquire()
-        try:
-            self._data.mkdir(exist_ok=True)
-            evict(self._data, signal.SIGTERM, 10)
-            self._password = kept_secret(self.folder / "password")
-            self.port = self._choose_port()
-            (self.folder / "port").write_text(str(self.port))
-            self._run()
-            self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
-        return self.url
-
-    def stop(self) -> None:
-        """Stop the server, its writes on disk; harmless if it does not run."""
-        if self._process is not None:
-            end(self._process, STOP_STEPS)
-            self._process = None
-        self._lock.release()
-
-    def poll(self) -> int | None:
-        """The exit status of a server that ended by itself, else None."""
-        return None if self._process is None else self._process.poll()
-
-    def kill(self) -> None:
-        """Kill the server, while a `stop` may be waiting for it; a second of writes may be lost."""
-        if (process := self._process) is not None:
-            kill_group(process)
+    def _serve(self) -> None:
+        self._data.mkdir(exist_ok=True)
+        evict(self._data, signal.SIGTERM, 10)
+        self._password = kept_secret(self.folder / "password")
+        self.port = self._choose_port()
+        (self.folder / "port").write_text(str(self.port))
+        self._run()
+        self._wait_until_ready()
 
     def _choose_port(self) -> int:
         if self.port:
@@ -114,8 +81,7 @@ class EmbeddedValkey:
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self.poll() is not None or time.monotonic() > deadline:
-                lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-                raise ConfigurationError(f"Valkey did not start: {' | '.join(lines[-5:])}")
+                raise ConfigurationError(f"Valkey did not start: {self.last_words()}")
             time.sleep(0.01)
 
     def _answers(self) -> bool:
@@ -127,18 +93,6 @@ class EmbeddedValkey:
                     return replies.readline() == b"+OK\r\n" and replies.readline() == b"+PONG\r\n"
         except OSError:
             return False
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def _binary() -> Path:

@@ -36,7 +36,8 @@ KEY_PREFIX = "vq:"
 ORIGINS = "origins"
 """The header of a message that says by which requests its videos were made."""
 _SOCKET = "redis+socket://"
-_REPR_LENGTH = 1024
+_REPR_LENGTH = 2048
+"""Flower finds a message by the ids in it: the longest has 25 of 40 characters."""
 # A message costs a worker as much as a submission does. More than that many in one would leave
 # other workers idle, and files take longer than creates.
 _CREATES = 25

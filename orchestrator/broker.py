@@ -20,11 +20,10 @@ from uuid import uuid4
 import redis
 import structlog
 from pydantic_core import to_json
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from orchestrator.breaker import Breaker
 from orchestrator.meters import UNRUNG, Meters
+from orchestrator.redis_client import open_client
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -123,15 +122,8 @@ class Broker:
         self._url = url
         self._meters = meters or Meters()
         self._breaker = Breaker(monotonic)
-        # A broker that is down should cost one request 0.2 s, not every request, and what may have
-        # arrived is not sent again.
-        self._redis = redis.Redis.from_url(
-            _address(url),
-            socket_timeout=0.2,
-            socket_connect_timeout=0.2,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-        )
+        # A broker that is down should cost one request 0.2 s, not every request.
+        self._redis = open_client(_address(url), patience=0.2)
 
     def ring(self, rings: Sequence[Ring]) -> bool:
         """Publish these messages, all in one round trip. False: at least one may not have

@@ -16,11 +16,10 @@ from typing import Any, TypeVar
 import redis
 import structlog
 from pydantic_core import from_json, to_json
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from orchestrator.breaker import Breaker
 from orchestrator.policies import cache_ttl
+from orchestrator.redis_client import open_client
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -60,15 +59,7 @@ class Cache:
         client: redis.Redis | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ):
-        # The library's own three retries with backoff would cost a request four seconds when Redis
-        # is away.
-        self._redis = client or redis.Redis.from_url(
-            url,
-            socket_timeout=0.2,
-            socket_connect_timeout=0.2,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-        )
+        self._redis = client or open_client(url, patience=0.2)
         self._breaker = Breaker(monotonic)
         self._put = self._redis.register_script(_PUT)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from threading import Lock
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+
+from orchestrator.redis_client import open_client
 
 _LOCAL_MAX = 10_000
 _AWAY_SECONDS = 5.0
@@ -55,12 +55,7 @@ class Limits:
         client: redis.Redis | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ):
-        self._redis = client or redis.Redis.from_url(
-            url,
-            socket_timeout=0.2,
-            socket_connect_timeout=0.2,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = client or open_client(url, patience=0.2)
         self._monotonic = monotonic
         self._local: dict[str, float] = {}
         self._buckets: dict[str, float] = {}

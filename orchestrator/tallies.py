@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import redis
 import structlog
 from pydantic_core import from_json, to_json
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from orchestrator.breaker import Breaker
 from orchestrator.meters import Series
+from orchestrator.redis_client import open_client
 
 SUMS = "sora:metrics:sums"
 PROCESSES = "sora:metrics:processes"
@@ -60,13 +59,7 @@ class Tallies:
     """Opens a connection with the first use; never raises for Redis."""
 
     def __init__(self, url: str, *, client: redis.Redis | None = None):
-        self._redis = client or redis.Redis.from_url(
-            url,
-            socket_timeout=1,
-            socket_connect_timeout=1,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-        )
+        self._redis = client or open_client(url, patience=1)
         self._breaker = Breaker(time.monotonic)
         self._add = self._redis.register_script(_ADD)
 

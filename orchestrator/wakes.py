@@ -12,10 +12,9 @@ from threading import Event, Lock, Thread
 
 import redis
 import structlog
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from orchestrator.breaker import Breaker
+from orchestrator.redis_client import open_client
 
 Change = tuple[str, str]
 """(user id, video id)"""
@@ -32,14 +31,8 @@ class Wakes:
     """Tells and hears of changes. Opens connections with the first use; never raises for Redis."""
 
     def __init__(self, url: str, *, client: redis.Redis | None = None):
-        self._redis = client or redis.Redis.from_url(
-            url,
-            # Nobody waits for these threads, and a wake that is given up costs seconds.
-            socket_timeout=2,
-            socket_connect_timeout=2,
-            retry=Retry(NoBackoff(), 0),
-            socket_keepalive=True,
-        )
+        # Nobody waits for these threads, and a wake that is given up costs seconds.
+        self._redis = client or open_client(url, patience=2)
         self._breaker = Breaker()
         self._changes: Queue[Change | None] = Queue(_WAITING)
         self._teller: Thread | None = None

@@ -184,15 +184,13 @@ def statements(ctx: Context) -> Iterator[list[str]]:
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         seen.append(statement)
 
-    with ctx.database.statement() as alone, ctx.database.transaction() as together:
-        engines = alone.engine, together.engine
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", note)
+    with ctx.database.statement() as connection:
+        engine = connection.engine
+    event.listen(engine, "before_cursor_execute", note)
     try:
         yield seen
     finally:
-        for engine in engines:
-            event.remove(engine, "before_cursor_execute", note)
+        event.remove(engine, "before_cursor_execute", note)
 
 
 def test_no_statement_holds_what_users_send(api: ApiClient, ctx: Context) -> None:

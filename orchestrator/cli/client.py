@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from http.client import HTTPResponse
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import click
 
 from orchestrator import __version__
-from orchestrator.cli.connection import Connection, NoAnswer, redirected
+from orchestrator.cli.connection import Connection, NoAnswer, fetched, redirected
 from orchestrator.cli.errors import Failed, Refused, Unreachable
 from orchestrator.cli.stream import Stream
 
@@ -122,7 +122,7 @@ class Server:
         )
         elsewhere = redirected(connection.url + target, response)
         if elsewhere is not None:
-            connection, response = _follow(elsewhere, headers)
+            connection, response = fetched(elsewhere, headers)
         try:
             if response.status not in {200, 206}:
                 raise Refused(response.status, {})
@@ -219,16 +219,6 @@ def video_path(video_id: str, action: str = "") -> str:
 def _target(path: str, query: Mapping[str, Any]) -> str:
     given = {name: value for name, value in query.items() if value is not None and value != ()}
     return f"{path}?{urlencode(given, doseq=True)}" if given else path
-
-
-def _follow(url: str, headers: Mapping[str, str]) -> tuple[Connection, HTTPResponse]:
-    parts = urlsplit(url)
-    connection = Connection(f"{parts.scheme}://{parts.netloc}")
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    try:
-        return connection, connection.send("GET", target, headers=headers)
-    except NoAnswer as error:
-        raise Unreachable(f"No answer from the storage at {parts.netloc}: {error}.") from error
 
 
 def _passes(refusal: Refused) -> bool:

@@ -10,6 +10,8 @@ from urllib.parse import urljoin, urlsplit
 
 import click
 
+from orchestrator.cli.errors import Unreachable
+
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -99,6 +101,22 @@ def redirected(url: str, response: HTTPResponse) -> str | None:
     if response.status not in _REDIRECTS or not location:
         return None
     return urljoin(url, location)
+
+
+def fetched(url: str, headers: Mapping[str, str]) -> tuple[Connection, HTTPResponse]:
+    """What is at an address, usually a storage's that a server sent us to, and the connection on
+    which its body comes.
+
+    Raises:
+        Unreachable: the connection failed.
+    """
+    parts = urlsplit(url)
+    connection = Connection(f"{parts.scheme}://{parts.netloc}")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    try:
+        return connection, connection.send("GET", target, headers=headers)
+    except NoAnswer as error:
+        raise Unreachable(f"No answer from the storage at {parts.netloc}: {error}.") from error
 
 
 def _reason(error: OSError | HTTPException) -> str:

@@ -22,9 +22,11 @@ def caller() -> Caller:
     return cast(Caller, g.caller)
 
 
-def made(video_id: str) -> None:
-    """Note which video this request has made, for its line in the log."""
-    g.made = video_id
+def made(video_id: str, *, replayed: bool) -> None:
+    """Note which video this request has made, for its line in the log; `replayed`: an earlier one
+    has.
+    """
+    g.made, g.replayed = video_id, replayed
 
 
 def request_id() -> str:

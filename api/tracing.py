@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from time import perf_counter
+from time import perf_counter, time
 from typing import cast
 
 import structlog
@@ -12,6 +12,7 @@ from flask import Flask, Response, g, request
 from api.current import context
 from orchestrator.ids import is_video_id, uuid7_hex
 from orchestrator.meters import REQUEST_SECONDS, REQUESTS
+from orchestrator.traces import Deed
 
 HEADER = "X-Request-Id"
 _ID = re.compile(r"[!-~]{1,128}\Z")
@@ -59,10 +60,26 @@ def _guard(response: Response) -> None:
             headers.add(name, value)
 
 
+def _trace(rule: str | None, status: int, seconds: float) -> None:
+    """Begin the trace of the video that this request has made."""
+    traces = context().traces
+    if traces.on and "made" in g and not g.replayed:
+        ended = time()
+        about = {
+            "http.request.method": request.method,
+            "http.route": rule or "",
+            "http.response.status_code": status,
+            "request_id": g.request_id,
+        }
+        deed = Deed(f"{request.method} {rule}", ended - seconds, ended, about)
+        traces.root(g.made, deed, parent=request.headers.get("traceparent", ""))
+
+
 def _end(response: Response) -> Response:
     _guard(response)
     seconds = perf_counter() - g.started
     rule = request.url_rule.rule if request.url_rule is not None else None
+    _trace(rule, response.status_code, seconds)
     # Whose method is none of HTTP's own has no route either: nobody makes series of their own.
     labels = ("" if rule is None else request.method, rule or "")
     context().meters.timed(REQUESTS, REQUEST_SECONDS, seconds, labels, str(response.status_code))

@@ -140,7 +140,7 @@ def _shown(video: Video) -> Response:
 
 
 def _accepted(submitted: Submitted) -> Response:
-    made(submitted.video.id)
+    made(submitted.video.id, replayed=submitted.replayed)
     headers = {"Location": f"/api/videos/{submitted.video.id}"}
     if submitted.replayed:
         headers["Idempotent-Replayed"] = "true"

@@ -5,6 +5,7 @@ right queue is rung. All of it may fail.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from types import MappingProxyType
 
 from orchestrator import views
@@ -13,6 +14,7 @@ from orchestrator.context import Context
 from orchestrator.db.queue import Due
 from orchestrator.meters import CREATED, DOLLARS, ENDED, VIDEO_SECONDS
 from orchestrator.records import Video
+from orchestrator.traces import Deed
 
 
 def published(ctx: Context, videos: Iterable[Video]) -> None:
@@ -30,12 +32,26 @@ def _count(ctx: Context, video: Video) -> None:
         ctx.meters.count(CREATED, video.model)
     elif video.finished_at == video.updated_at:
         ctx.meters.count(ENDED, video.model, video.status, video.error_code or "")
+        _trace(ctx, video, video.finished_at)
         if video.completed_at is not None:
             since = max(video.created_at, video.run_at or video.created_at)
             seconds = (video.completed_at - since).total_seconds()
             ctx.meters.observe(VIDEO_SECONDS, seconds, video.model)
             cost = float(video.cost_actual)
             ctx.meters.count(DOLLARS, video.provider, video.model, n=cost)
+
+
+def _trace(ctx: Context, video: Video, ended: datetime) -> None:
+    """Its whole life, in which what it waited for lies between the spans of those who worked."""
+    if ctx.traces.on:
+        about = {
+            "status": video.status,
+            "model": video.model,
+            "provider": video.provider,
+            "user_id": video.user_id,
+        }
+        whole = (video.created_at.timestamp(), ended.timestamp())
+        ctx.traces.span([video.id], Deed("video", *whole, about, video.error_code or ""))
 
 
 def ring_submits(

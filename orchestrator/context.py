@@ -25,6 +25,7 @@ from orchestrator.sender import Sender
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage, open_storage
 from orchestrator.tallies import Tallies
+from orchestrator.traces import Traces, open_traces
 from orchestrator.wakes import Wakes
 
 
@@ -72,6 +73,7 @@ class Context:
     wakes: Wakes
     tallies: Tallies
     meters: Meters = field(default_factory=Meters)
+    traces: Traces = field(default_factory=Traces)
     sender: Sender = field(default_factory=Sender)
     gathering: Gathering = field(default_factory=Gathering)
     crew: Crew = field(default_factory=Crew)
@@ -104,6 +106,7 @@ class Context:
         self.broker.close()
         self.wakes.close()
         self.tallies.close()
+        self.traces.close()
         self.cache.close()
         self.limits.close()
         self.database.close()
@@ -129,4 +132,5 @@ def build(settings: Settings, *, application: str = "orchestrator") -> Context:
         wakes=Wakes(settings.redis_url),
         tallies=Tallies(settings.redis_url),
         meters=meters,
+        traces=open_traces(settings.traces_url, settings.traces_ratio, application),
     )

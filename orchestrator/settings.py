@@ -65,6 +65,8 @@ class Settings:
     request_timeout_seconds: float = 20
     streams_per_user: int = 100
     metrics_token: str | None = field(default=None, repr=False)
+    traces_url: str | None = None
+    traces_ratio: float = 1
 
     @property
     def local_webhooks(self) -> bool:
@@ -135,6 +137,8 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         request_timeout_seconds=read.number("REQUEST_TIMEOUT_SECONDS", 20.0, float, 0.5, 3600),
         streams_per_user=read.number("STREAMS_PER_USER", 100, int, 1, 100_000),
         metrics_token=read.text("METRICS_TOKEN", "") or None,
+        traces_url=read.text("OTEL_EXPORTER_OTLP_ENDPOINT", "") or None,
+        traces_ratio=read.number("OTEL_TRACES_SAMPLER_ARG", 1.0, float, 0, 1),
     )
     if settings.auth == "off" and not is_loopback(settings.host):
         raise ConfigurationError(

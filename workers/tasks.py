@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache, wraps
-from time import perf_counter
+from time import perf_counter, time
 
 import structlog
 from celery import Celery, current_task
@@ -17,6 +17,7 @@ from orchestrator.broker import ORIGINS
 from orchestrator.ids import is_video_id
 from orchestrator.meters import MESSAGES, TASK_SECONDS
 from orchestrator.steps import follow, poll, store, submit, watch
+from orchestrator.traces import Deed
 from workers.process import context, delivering, stopping
 
 log = structlog.get_logger(__name__)
@@ -114,6 +115,8 @@ def _counted(name: str, function: Callable[..., None]) -> Callable[..., None]:
                 context().meters.timed(MESSAGES, TASK_SECONDS, seconds, (name,), outcome)
                 say = log.debug if name in _QUIET else log.info
                 say("task", outcome=outcome, ms=round(1000 * seconds, 2), **_subject(args))
+                if context().traces.on:
+                    _trace(name, args, seconds, "" if outcome == "ok" else outcome)
 
     return task
 
@@ -126,9 +129,23 @@ def _origin() -> dict[str, str]:
     return {"request_id": requests.pop()} if len(requests) == 1 else {}
 
 
+def _trace(name: str, args: tuple[object, ...], seconds: float, failure: str) -> None:
+    """One span of each video that the message names: what was done for several took all of them so
+    long.
+    """
+    ended = time()
+    videos = [one for one in map(str, _named(args)) if is_video_id(one)]
+    deed = Deed(name, ended - seconds, ended, {"videos": len(videos)}, failure)
+    context().traces.span(videos, deed)
+
+
+def _named(args: tuple[object, ...]) -> list[object]:
+    return [one for arg in args for one in (arg if isinstance(arg, list) else [arg])]
+
+
 def _subject(args: tuple[object, ...]) -> dict[str, object]:
     """What a message is about, as the log names it."""
-    named = [one for arg in args for one in (arg if isinstance(arg, list) else [arg])]
+    named = _named(args)
     match named:
         case []:
             return {}

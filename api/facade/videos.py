@@ -192,7 +192,7 @@ def content(video_id: str) -> Response:
 
 
 def _accepted(submitted: Submitted) -> Response:
-    made(submitted.video.id)
+    made(submitted.video.id, replayed=submitted.replayed)
     headers = {}
     if submitted.replayed:
         headers["Idempotent-Replayed"] = "sdk-retry" if submitted.sdk_retry else "true"

@@ -28,6 +28,7 @@ RANGES = [
     ("WEB_PROCESSES", "web_processes", 1, 64),
     ("REQUEST_TIMEOUT_SECONDS", "request_timeout_seconds", 0.5, 3600),
     ("STREAMS_PER_USER", "streams_per_user", 1, 100_000),
+    ("OTEL_TRACES_SAMPLER_ARG", "traces_ratio", 0, 1),
 ]
 CHOICES = [
     ("AUTH", "auth", ("keys", "off")),

@@ -9,7 +9,6 @@ from dataclasses import replace
 import structlog
 
 from orchestrator import changes, outcomes, unknowns
-from orchestrator.broker import Ring
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import attempts, looks, transitions
@@ -24,6 +23,7 @@ from orchestrator.errors import (
 from orchestrator.lifecycle import AttemptState, EventType, HoldReason
 from orchestrator.matching import Open
 from orchestrator.records import Attempt, Video
+from orchestrator.rings import Ring
 
 log = structlog.get_logger(__name__)
 

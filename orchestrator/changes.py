@@ -9,11 +9,11 @@ from datetime import datetime
 from types import MappingProxyType
 
 from orchestrator import views
-from orchestrator.broker import Ring, stores, submits
 from orchestrator.context import Context
 from orchestrator.db.queue import Due
 from orchestrator.meters import CREATED, DOLLARS, ENDED, VIDEO_SECONDS
 from orchestrator.records import Video
+from orchestrator.rings import Ring, stores, submits
 from orchestrator.traces import Deed
 
 

@@ -13,7 +13,6 @@ from time import perf_counter
 import structlog
 
 from orchestrator import changes, fallbacks, orphans, unknowns
-from orchestrator.broker import Ring, polls, stores
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import (
@@ -31,6 +30,7 @@ from orchestrator.db.queue import Due, DueAttempt
 from orchestrator.ledger import AHEAD
 from orchestrator.lifecycle import AttemptState, Step
 from orchestrator.meters import SWEEP_SECONDS, SWEPT
+from orchestrator.rings import Ring, polls, stores
 
 log = structlog.get_logger(__name__)
 

@@ -11,13 +11,13 @@ import structlog
 from pydantic_core import from_json
 
 from orchestrator import signatures
-from orchestrator.broker import Ring
 from orchestrator.catalog import Catalog, Provider
 from orchestrator.context import Context
 from orchestrator.db import looks
 from orchestrator.db import receipts as rows
 from orchestrator.db.engine import Connection
 from orchestrator.errors import InvalidRequest, NotFound
+from orchestrator.rings import Ring
 
 log = structlog.get_logger(__name__)
 

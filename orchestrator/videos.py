@@ -14,7 +14,6 @@ from typing import Any
 
 from orchestrator import audit, changes, views
 from orchestrator.audit import Action
-from orchestrator.broker import Ring
 from orchestrator.context import Context
 from orchestrator.db import audit as audit_rows
 from orchestrator.db import polling, traffic, transitions
@@ -28,6 +27,7 @@ from orchestrator.errors import DependencyDown, InvalidRequest, NotFound
 from orchestrator.ids import is_video_id, time_of
 from orchestrator.lifecycle import EventType, Status
 from orchestrator.records import Caller, Video
+from orchestrator.rings import Ring
 
 MAX_PAGE = 100
 PAGE = 20

@@ -10,7 +10,6 @@ from typing import Any
 
 from PIL import Image
 
-from orchestrator.broker import Ring
 from orchestrator.cache import Cache
 from orchestrator.catalog import Provider, single_provider_catalog
 from orchestrator.context import Context, ProviderPool
@@ -22,6 +21,7 @@ from orchestrator.lifecycle import ACCEPT, COMPLETE, FAIL, QuotaState
 from orchestrator.limits import Limits
 from orchestrator.providers import VideoProvider
 from orchestrator.records import Video
+from orchestrator.rings import Ring
 from orchestrator.settings import Settings
 from orchestrator.storage import open_storage
 from orchestrator.tallies import Tallies

@@ -13,9 +13,9 @@ from celery import Celery, current_task
 from structlog.contextvars import bound_contextvars
 
 from orchestrator import deliveries, dispatch, reconcile
-from orchestrator.broker import ORIGINS
 from orchestrator.ids import is_video_id
 from orchestrator.meters import MESSAGES, TASK_SECONDS
+from orchestrator.rings import ORIGINS
 from orchestrator.steps import follow, poll, store, submit, watch
 from orchestrator.traces import Deed
 from workers.process import context, delivering, stopping

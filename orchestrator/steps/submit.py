@@ -9,7 +9,6 @@ from functools import partial
 import structlog
 
 from orchestrator import outcomes, unknowns
-from orchestrator.broker import Ring
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.crew import Stopped
@@ -32,6 +31,7 @@ from orchestrator.lifecycle import Kind
 from orchestrator.outcomes import Taken
 from orchestrator.providers import CreateRequest, InputReference, ProviderVideo
 from orchestrator.records import Attempt, Video
+from orchestrator.rings import Ring
 
 log = structlog.get_logger(__name__)
 

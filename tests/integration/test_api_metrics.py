@@ -14,11 +14,12 @@ from api import create_app
 from api.metrics import reporter_of
 from api.streams import feeds_of
 from orchestrator import accounts, dispatch
-from orchestrator.broker import Broker, Ring
+from orchestrator.broker import Broker
 from orchestrator.context import Context, ProviderPool
 from orchestrator.errors import ProviderBusy
 from orchestrator.metrics import Reporter
 from orchestrator.records import Caller
+from orchestrator.rings import Ring
 from orchestrator.streams import VideoPlace
 from tests.api_client import ApiClient, client
 from tests.factories import NOWHERE

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.broker import Ring
 from orchestrator.context import Context
 from orchestrator.db.transitions import After, record
 from orchestrator.lifecycle import EventType
+from orchestrator.rings import Ring
 from tests.api_client import ApiClient
 from tests.factories import RingRecorder, complete, fail, make_image, start
 

@@ -7,7 +7,8 @@ from base64 import b64decode
 import pytest
 import redis
 
-from orchestrator.broker import KEY_PREFIX, QUEUES, Broker, Ring, celery_app, polls, submits
+from orchestrator.broker import KEY_PREFIX, QUEUES, Broker, celery_app
+from orchestrator.rings import Ring, polls, submits
 from tests.factories import NOWHERE
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from orchestrator import dispatch, endings
-from orchestrator.broker import Ring
 from orchestrator.context import Context
 from orchestrator.db import providers, quotas
 from orchestrator.dispatch import Swept
 from orchestrator.errors import ProviderAmbiguous, ProviderBusy, ProviderMisconfigured
 from orchestrator.providers import CreateRequest, ProviderVideo
 from orchestrator.records import Caller
+from orchestrator.rings import Ring
 from orchestrator.steps import submit
 from tests.core import race
 from tests.rig import Rig, make_catalog

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from orchestrator import dispatch, endings, looks
-from orchestrator.broker import Ring
 from orchestrator.crew import Crew
 from orchestrator.db import polling, providers
 from orchestrator.dispatch import FOLLOW_FROM
@@ -18,6 +17,7 @@ from orchestrator.errors import ProviderTransient
 from orchestrator.policies import ENOUGH_DURATIONS, follow_delay
 from orchestrator.providers import Walk
 from orchestrator.records import Caller, Video
+from orchestrator.rings import Ring
 from orchestrator.steps import follow
 from tests.rig import Rig, make_catalog
 

@@ -12,9 +12,9 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError
 
 from orchestrator import intake
-from orchestrator.broker import Ring
 from orchestrator.db.engine import Database
 from orchestrator.errors import CommitUnknown, DependencyDown, QuotaExceeded
+from orchestrator.rings import Ring
 from orchestrator.wishes import IdempotencyKey, prepare
 from tests.core import caller, make_request, opened, quota, row, sql
 

@@ -14,13 +14,13 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator import dispatch, endings, invariants
-from orchestrator.broker import Ring
 from orchestrator.catalog import Catalog, Model
 from orchestrator.db import lanes, quotas, submitting
 from orchestrator.db.lanes import Lane
 from orchestrator.errors import ProviderAmbiguous, ProviderBusy
 from orchestrator.providers import CreateRequest, ProviderVideo
 from orchestrator.records import Attempt, Caller, Video
+from orchestrator.rings import Ring
 from orchestrator.steps import submit
 from orchestrator.wishes import InputFile
 from tests.core import race

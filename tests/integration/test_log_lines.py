@@ -13,9 +13,10 @@ from celery.contrib.testing.worker import start_worker
 from structlog.testing import LogCapture
 
 from api import create_app
-from orchestrator.broker import Broker, Ring, celery_app, submits
+from orchestrator.broker import Broker, celery_app
 from orchestrator.context import Context
 from orchestrator.ids import new_video_id
+from orchestrator.rings import Ring, submits
 from tests.api_client import ApiClient, client
 from tests.core import race
 from workers import process, tasks

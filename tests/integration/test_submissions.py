@@ -7,7 +7,6 @@ from decimal import Decimal
 import pytest
 
 from orchestrator import endings, quotas, submissions
-from orchestrator.broker import Ring
 from orchestrator.catalog import PROFILES, single_provider_catalog
 from orchestrator.db import providers
 from orchestrator.errors import (
@@ -20,6 +19,7 @@ from orchestrator.errors import (
     StorageError,
     Unsupported,
 )
+from orchestrator.rings import Ring
 from orchestrator.wishes import MAX_INPUT_BYTES, IdempotencyKey, InputFile, VideoRequest
 from tests.core import (
     accept,

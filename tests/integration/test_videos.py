@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from orchestrator import endings, quotas, submissions, videos
-from orchestrator.broker import Ring
 from orchestrator.cache import Cache
 from orchestrator.errors import InvalidRequest, NotFound
+from orchestrator.rings import Ring
 from orchestrator.videos import Filters
 from tests.core import accept, caller, make_request, opened, race, row, sql, submit, types_of
 from tests.factories import NOWHERE, complete, fail

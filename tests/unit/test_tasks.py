@@ -14,11 +14,12 @@ import pytest
 from celery import Celery
 
 from orchestrator import dispatch
-from orchestrator.broker import QUEUES, Ring, celery_app, message, polls, stores, submits
+from orchestrator.broker import QUEUES, celery_app
 from orchestrator.db.queue import DueAttempt
 from orchestrator.ids import new_video_id
 from orchestrator.lifecycle import AttemptState, Kind
 from orchestrator.local.stack import FLOWER_OPTIONS
+from orchestrator.rings import Ring, message, polls, stores, submits
 from workers import process, tasks
 
 NOWHERE = "redis://127.0.0.1:1/0"

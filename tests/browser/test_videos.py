@@ -110,7 +110,7 @@ def test_remix_stands_in_the_tree_of_versions(make_site: MakeSite, make_page: Ma
     expect(dialog.get_by_role("heading", name=PROMPT)).to_be_visible()
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
-    assert "video=" not in page.url
+    expect(page).not_to_have_url(re.compile("video="))
 
 
 def test_video_is_cancelled_and_asked_for_again(make_site: MakeSite, make_page: MakePage) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import multiprocessing
 import os
 import signal
+from multiprocessing.util import Finalize
 from threading import Thread
 from time import sleep
 
@@ -25,10 +25,13 @@ def application() -> Flask:
     found = settings.load()
     logs.configure(found, "web")
     Thread(target=_follow_parent, name="leash", daemon=True).start()
-    app = create_app(context.build(found, application="orchestrator web"))
+    ctx = context.build(found, application="orchestrator web")
+    app = create_app(ctx)
     reporter = metrics.reporter_of(app)
     reporter.start()
-    atexit.register(reporter.close)
+    # Python's own atexit is not for processes that multiprocessing has forked.
+    for last in (reporter.close, ctx.traces.close):
+        Finalize(None, last, exitpriority=0)
     # What is loaded by now stays: to look through it for garbage again and again stops every
     # request of the process for a tenth of a second.
     gc.collect()

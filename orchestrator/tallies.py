@@ -83,6 +83,8 @@ class Tallies:
 
     def leave(self, process: str) -> None:
         """This process ends."""
+        if self._breaker.is_open:
+            return
         try:
             self._redis.hdel(PROCESSES, process)
         except redis.RedisError as error:

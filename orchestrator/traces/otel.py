@@ -23,13 +23,16 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from orchestrator.traces.record import Deed, Traces
 
 _PREFIX = "video_"
+_TRY_SECONDS = 2
 _RANDOM = 1 << 56
 """So many values have the last bits of an id, all of them random."""
 
 
 def exported(endpoint: str, ratio: float, service: str) -> OpenTraces:
     """Traces that go to this address, in lots, by a thread of their own."""
-    exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")
+    address = f"{endpoint.rstrip('/')}/v1/traces"
+    # The library's ten would keep a process from its end while the collector is away.
+    exporter = OTLPSpanExporter(endpoint=address, timeout=_TRY_SECONDS)
     return OpenTraces(BatchSpanProcessor(exporter), ratio=ratio, service=service)
 
 

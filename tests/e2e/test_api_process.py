@@ -17,6 +17,9 @@ from threading import Thread
 
 import pytest
 
+from orchestrator.meters import REQUESTS
+from orchestrator.tallies import Tallies
+
 Start = Callable[..., subprocess.Popen[bytes]]
 PATIENCE = 30.0
 
@@ -229,3 +232,19 @@ def test_requests_are_logged_on_one_line_when_served(start: Start, port: int) ->
     assert {("GET", 200, "test_user")} == {
         (line["method"], line["status"], line["user_id"]) for line in requests
     }
+
+
+def test_counts_are_told_when_the_server_stops(start: Start, port: int, redis_url: str) -> None:
+    """What was counted since the last time, and that this process lives no longer."""
+    process = start()
+    get(port, "/healthz")
+
+    process.terminate()
+    process.wait(PATIENCE)
+
+    tallies = Tallies(redis_url)
+    totals = tallies.read()
+    tallies.close()
+    assert totals is not None
+    assert 1 == totals.sums[REQUESTS.name, "", "GET", "/healthz", "200"]
+    assert () == totals.processes

@@ -1,7 +1,8 @@
 """Writes those parts of the documentation that only repeat the code: `python docs/generate.py`.
 
 A part stands between `<!-- generated: NAME -->` and `<!-- /generated -->`; what is outside is
-written by hand. tests/unit/test_docs.py fails while a file and the code disagree.
+written by hand. The picture of the house is drawn, too. tests/unit/test_docs.py fails while a file
+and the code disagree.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from flask import Flask
 
 from api import create_app, openapi, permissions
 from api.codes import CODES
+from docs import house
 from orchestrator import context, settings
 from orchestrator.catalog import PROFILES, Profile
 from orchestrator.cli.group import SECTIONS, main
@@ -264,13 +266,16 @@ PARTS: Mapping[str, Callable[[], str]] = {
 
 
 def write() -> list[Path]:
-    """Bring every page up to date; returns those that changed."""
+    """Bring every page, and the picture of the house, up to date; returns what changed."""
     changed = []
     for page in pages():
         text = page.read_text(encoding="utf-8")
         if (new := rendered(text)) != text:
             page.write_text(new, encoding="utf-8")
             changed.append(page)
+    if not house.PICTURE.exists() or house.PICTURE.read_text(encoding="utf-8") != house.drawn():
+        house.PICTURE.write_text(house.drawn(), encoding="utf-8")
+        changed.append(house.PICTURE)
     return changed
 
 

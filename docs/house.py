@@ -26,7 +26,7 @@ FLOORS = {
     "leases": ("in each process", "renewed leases, log lines"),
     "settings": ("settings", "the environment"),
     "db": ("adapters", "one library each"),
-    "lots": ("lots", "results that are written together"),
+    "lots": ("below adapters", "what several of them share"),
     "policies": ("pure", "no clock, no I/O"),
 }
 """What a floor is called, and what is to be known of it, by one of its rooms."""
@@ -94,7 +94,8 @@ def _homes(contracts: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 def svg(project: Mapping[str, Any]) -> str:
     """The picture, in light and dark. Raises StopIteration for a floor that has no name here."""
-    parts, y = [], float(ROOF)
+    parts: list[str] = []
+    y = float(ROOF)
     for floor in floors(project):
         rows = list(_rows(floor))
         height = len(rows) * (ROOM_HEIGHT + ROOM_GAP) - ROOM_GAP + 2 * PADDING

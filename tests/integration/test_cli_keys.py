@@ -116,4 +116,7 @@ def test_reason_is_told_when_the_database_is_away() -> None:
     )
 
     assert (1, "") == (result.exit_code, result.stdout)
-    assert "Error: The database does not answer. Nothing was changed.\n" == result.stderr
+    assert (
+        "Error: The database does not answer. Nothing was changed. What is wrong, and which "
+        "variable to correct: orchestrator doctor\n"
+    ) == result.stderr

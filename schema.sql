@@ -98,6 +98,7 @@ alter table videos add column if not exists pictures_due_at timestamptz;
 alter table videos add column if not exists pictures_tries smallint not null default 0;
 -- Lists: newest first, per user, with each filter that the API offers.
 create index if not exists videos_user_created on videos (user_id, created_at desc, id desc);
+create index if not exists videos_archived on videos (user_id, created_at desc, id desc) where archived_at is not null;
 create index if not exists videos_user_status on videos (user_id, status, created_at desc, id desc);
 -- The backlog: who waits for a slot, in the order in which each user's videos start.
 create index if not exists videos_ready on videos (provider, account, user_id, rank_at, id)
@@ -379,3 +380,4 @@ insert into schema_version (version) values (4) on conflict do nothing;
 insert into schema_version (version) values (5) on conflict do nothing;
 insert into schema_version (version) values (6) on conflict do nothing;
 insert into schema_version (version) values (7) on conflict do nothing;
+insert into schema_version (version) values (8) on conflict do nothing;

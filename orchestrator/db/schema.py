@@ -12,7 +12,7 @@ from orchestrator.db.tables import metadata
 from orchestrator.errors import ConfigurationError
 from orchestrator.policies import default_videos_limit
 
-VERSION = 7
+VERSION = 8
 _LOCK = 7_236_001
 _SEEDED = ("admin", "anonymous")
 

@@ -212,6 +212,9 @@ QUERIES = {
         Filters(("completed", "failed"), "sora-2", MIDDLE - timedelta(days=9), MIDDLE, "kite"),
         limit=21,
     ),
+    "videos.page, archived": lambda c: videos.page(
+        c, "hog", Filters(archived=True), limit=21, after=(MIDDLE, VIDEO)
+    ),
     "videos.page, archived or not": lambda c: videos.page(
         c, "hog", Filters(archived=None), limit=21, after=(MIDDLE, VIDEO)
     ),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -43,6 +44,7 @@ class _Message:
     waiting: deque[Any]
     call: Callable[[Any], Any]
     done: SimpleQueue[tuple[Any, Any]] = field(default_factory=SimpleQueue)
+    asked_in: Context = field(default_factory=copy_context)
 
     def bring(self, item: Any, result: Any) -> None:
         """The call has come back."""
@@ -221,7 +223,8 @@ class Crew:
         while (job := self._take(spare)) is not None:
             message, item = job
             began = self._begun[get_ident()] = self._clock()
-            result = self._result(item, message.call)
+            # Each call has what the caller has bound for its log lines, such as the request.
+            result = message.asked_in.copy().run(self._result, item, message.call)
             del self._begun[get_ident()]
             spare = self._clock() - began < LONG_SECONDS
             message.bring(item, result)

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any
 
 from orchestrator.crew import FEW, MANY, Crew, Stopped
@@ -190,3 +191,18 @@ def test_only_one_is_alone() -> None:
         pass
 
     assert (True, False, True, True) == (*seen, third)
+
+
+def test_calls_have_what_their_caller_has_bound() -> None:
+    """So that each of their log lines names the request that is behind the message."""
+    request: ContextVar[str] = ContextVar("request", default="")
+    crew = Crew()
+
+    def ask(name: str) -> set[str]:
+        request.set(name)
+        return {found for _, found in flat(crew.each(range(20), lambda _: request.get()))}
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(ask, ["first", "second"]))
+
+    assert [{"first"}, {"second"}] == found

@@ -147,13 +147,15 @@ class Crew:
         says that there was no call. What could not be written has the exception instead.
 
         Args:
-            write: takes some results and returns as many outcomes. Whoever uses this name brings
-                the same one; it is called in a thread.
+            write: takes some results and returns as many outcomes, in a thread. Of those that were
+                brought under one name the last one writes.
         """
         if not items:
             return []
         with self._change:
             lots = self._lots.setdefault(name, Lots(write))
+            # Bound to the context of whoever asks, who may have other settings than the first one.
+            lots.write = write
         order = _Order(deque(items), call, lots=lots)
         if len(items) == 1:
             order.bring(order.waiting.popleft(), self._result(items[0], call))

@@ -28,10 +28,12 @@ Told = Callable[[Any], None]
 
 
 class Lots:
-    """Writes with `write`, which takes some results and returns as many outcomes."""
+    """Writes with `write`, which takes some results and returns as many outcomes. It may be
+    replaced by one for the same kind of results.
+    """
 
     def __init__(self, write: Callable[[Sequence[Any]], Sequence[Any]]):
-        self._write = write
+        self.write = write
         self._change = Condition()
         self._brought: list[tuple[Any, Told]] = []
         self._expected = 0
@@ -78,7 +80,7 @@ class Lots:
     def _outcomes(self, results: Sequence[Any]) -> list[Any]:
         """What became of each. One that cannot be written does not take its neighbours along."""
         try:
-            outcomes = list(self._write(results))
+            outcomes = list(self.write(results))
             if len(outcomes) != len(results):
                 raise RuntimeError("a lot has as many outcomes as results")
         except Exception as error:

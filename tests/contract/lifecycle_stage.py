@@ -34,6 +34,7 @@ DAY = 86_400.0
 _ROUNDS = 80
 _TASKS: dict[str, Callable[..., None]] = {
     "create": submit.submit,
+    "dispatch": dispatch.sweep,
     "remix": submit.submit,
     "poll": poll.poll,
     "store": store.store,

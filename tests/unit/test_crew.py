@@ -206,3 +206,13 @@ def test_calls_have_what_their_caller_has_bound() -> None:
         found = list(pool.map(ask, ["first", "second"]))
 
     assert [{"first"}, {"second"}] == found
+
+
+def test_the_last_one_that_was_brought_writes() -> None:
+    """Not the first, which may belong to a context that is long gone."""
+    crew = Crew()
+    crew.settle([1], lambda n: n, lambda found: ["old"] * len(found), name="write")
+
+    found = crew.settle([1], lambda n: n, lambda found: ["new"] * len(found), name="write")
+
+    assert [(1, "new")] == found

@@ -34,7 +34,7 @@ def reporter_of(app: Flask) -> Reporter:
 @blueprint.get("/metrics")
 @contract(
     "The numbers of the whole installation, for Prometheus",
-    tag="health",
+    tag="admin",
     access=Access.ADMIN,
     machine=True,
     media=(MEDIA,),

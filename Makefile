@@ -17,10 +17,12 @@ export PYTHONNOUSERSITE := 1
 export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check lint format matrix fuzz audit scale e2e browser chaos bench lock clean
+.PHONY: help install demo test check lint format matrix fuzz audit scale e2e browser chaos bench lock clean
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: $(RUN) ## Make .venv with what the orchestrator needs to run
 
 demo: $(RUN) ## Make and remix a first video; ONCE=1 ends after it, else Ctrl-C
 	@$(PY) -m orchestrator demo $(if $(filter 1,$(ONCE)),--once)

@@ -16,6 +16,7 @@ from api.current import context
 from api.openapi import document
 from api.replies import reply
 from orchestrator.errors import StorageError
+from orchestrator.settings import Settings
 
 blueprint = Blueprint("pages", __name__)
 
@@ -84,8 +85,16 @@ def _dashboard(here: str, script: str) -> Response:
         here=here,
         script=script,
         auth=settings.auth,
-        flower=f"{settings.flower_port}/{settings.flower_url_prefix}",
+        flower=_flower(settings),
     )
+
+
+def _flower(settings: Settings) -> str:
+    """Where Flower is, seen from the page: with a prefix below the page's own address, for who sets
+    one has a proxy in front of both; else at its own port of the same host.
+    """
+    prefix = settings.flower_url_prefix
+    return f"/{prefix}/" if prefix else f":{settings.flower_port}/"
 
 
 def _files() -> str:

@@ -142,6 +142,22 @@ def test_admin_changes_the_limits_of_a_user(make_site: MakeSite, make_page: Make
     expect(row).to_contain_text("of $2.50")
 
 
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [("", "http://127.0.0.1:6000/"), ("ops/flower", "{site}/ops/flower/")],
+    ids=["port", "prefix"],
+)
+def test_link_to_flower_leads_where_it_is(
+    make_site: MakeSite, make_page: MakePage, prefix: str, expected: str
+) -> None:
+    """Below a prefix it has the origin of the page, whatever proxy and TLS are in front."""
+    site = make_site(FLOWER_PORT="6000", FLOWER_URL_PREFIX=prefix)
+
+    link = make_page(site, "/admin").get_by_role("link", name="Flower")
+
+    expect(link).to_have_js_property("href", expected.format(site=site.url))
+
+
 def test_admin_is_told_when_the_server_is_away(make_site: MakeSite, make_page: MakePage) -> None:
     """And when it is back."""
     site: Site = make_site()

@@ -88,13 +88,16 @@ def test_pages_open_when_no_key_comes(keyed: Context, address: str) -> None:
     assert 200 == response.status_code
 
 
-def test_dashboard_knows_where_flower_is_when_it_has_a_prefix(make_ctx: MakeContext) -> None:
-    """Its link is made of the port and the path below which everything is."""
-    api = client(create_app(make_ctx(flower_port=6000, flower_url_prefix="ops/flower")))
+@pytest.mark.parametrize(
+    ("prefix", "expected"), [("", ":6000/"), ("ops/flower", "/ops/flower/")], ids=["port", "prefix"]
+)
+def test_dashboard_knows_where_flower_is(make_ctx: MakeContext, prefix: str, expected: str) -> None:
+    """At a port of its own, or below a path of the proxy that is in front of both."""
+    api = client(create_app(make_ctx(flower_port=6000, flower_url_prefix=prefix)))
 
     page = api.get("/admin").get_data(as_text=True)
 
-    assert 'data-flower="6000/ops/flower"' in page
+    assert f'data-flower="{expected}"' in page
 
 
 def test_key_names_the_user_when_it_counts(keyed: Context) -> None:

@@ -43,7 +43,8 @@ async function refresh() {
 }
 
 door.addEventListener("signed-in", (/** @type {CustomEvent} */ event) => begin(event.detail));
-need("a[data-flower]").href = `http://${location.hostname}:${document.documentElement.dataset.flower}`;
+const { flower } = document.documentElement.dataset;
+need("a[data-flower]").href = flower?.startsWith(":") ? `http://${location.hostname}${flower}` : flower;
 keepTimes();
 door.who().then(
   (/** @type {any} */ who) => who && begin(who),

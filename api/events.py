@@ -90,7 +90,11 @@ def recent() -> Response:
     """`next_cursor` goes into `before`."""
     asked = query(schemas.RecentEvents)
     found = events.recent(
-        context(), owner(asked.scope), types=asked.types, before=asked.before, limit=asked.limit + 1
+        context(),
+        owner(asked.scope, asked.user_id),
+        types=asked.types,
+        before=asked.before,
+        limit=asked.limit + 1,
     )
     page = found[: asked.limit]
     following = str(page[-1].id) if len(found) > asked.limit else None

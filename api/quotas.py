@@ -31,7 +31,8 @@ def mine() -> Response:
 )
 def stats() -> Response:
     """Deleted videos count in the spend only."""
-    return reply(videos.stats(context(), owner(query(schemas.Scope).scope)))
+    asked = query(schemas.Scope)
+    return reply(videos.stats(context(), owner(asked.scope, asked.user_id)))
 
 
 @blueprint.get("/users/<path:user_id>/quota")

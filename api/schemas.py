@@ -136,6 +136,7 @@ class ListVideos(Query):
     created_after: Moment | None = None
     created_before: Moment | None = None
     q: ShortText | None = Field(None, description="Text that the prompt contains, in any case.")
+    user_id: UserId | None = Field(None, description="Whose instead of yours; for admins.")
     archived: Literal["true", "false", "any"] = "false"
     limit: Annotated[int, Field(ge=1, le=100)] = 20
     cursor: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
@@ -174,9 +175,10 @@ class StreamStart(Query):
 
 
 class Scope(Query):
-    """Whose: one's own, or everybody's (for admins)."""
+    """Whose: one's own, or, for admins, everybody's or those of one user."""
 
     scope: Literal["mine", "all"] = "mine"
+    user_id: UserId | None = Field(None, description="Of this user, whatever the scope; for admins.")
 
 
 class RecentEvents(Scope):

@@ -10,6 +10,7 @@ from api.contract import contract
 from api.current import caller, context, made
 from api.idempotency import key
 from api.replies import listing, reply
+from api.scopes import reader
 from api.waiting import waited
 from orchestrator import endings, submissions, videos, views
 from orchestrator.records import Video
@@ -47,7 +48,7 @@ def page() -> Response:
     """Pages by cursor: what is added meanwhile neither repeats nor hides a video."""
     asked = query(schemas.ListVideos)
     found = videos.page(
-        context(), caller(), asked.filters(), limit=asked.limit, cursor=asked.cursor
+        context(), reader(asked.user_id), asked.filters(), limit=asked.limit, cursor=asked.cursor
     )
     return listing([views.video(video) for video in found.videos], found.next_cursor)
 

@@ -11,9 +11,11 @@ from tests.api_client import ApiClient
 from tests.factories import complete, fail
 
 
-def make_video(api: ApiClient, **body: Any) -> str:
+def make_video(api: ApiClient, user: str = "test_user", **body: Any) -> str:
     """The id of a queued video."""
-    made = api.post("/api/videos", json={"prompt": "a red kite"} | body).json
+    made = api.post(
+        "/api/videos", json={"prompt": "a red kite"} | body, headers={"X-User-Id": user}
+    ).json
     assert made is not None
     return str(made["id"])
 
@@ -230,6 +232,23 @@ def test_everybodys_data_are_for_admins_when_asked_for(api: ApiClient, address: 
     assert (403, 200) == (user.status_code, admin.status_code)
     assert admin.json is not None
     assert 1 == (admin.json.get("total") or len(admin.json["data"]))
+
+
+@pytest.mark.parametrize("address", ["/api/videos", "/api/stats", "/api/events"])
+def test_data_of_one_user_are_for_admins_and_that_user(api: ApiClient, address: str) -> None:
+    """user_id is 403 for others; an admin sees what that user sees, and nothing else."""
+    make_video(api, user="ann")
+    make_video(api, user="bob")
+
+    asked = {
+        name: api.get(f"{address}?user_id=ann", headers={"X-User-Id": name})
+        for name in ("ann", "bob", "admin")
+    }
+
+    assert [200, 403, 200] == [answer.status_code for answer in asked.values()]
+    assert asked["ann"].json == asked["admin"].json
+    assert asked["admin"].json is not None
+    assert 1 == (asked["admin"].json.get("total") or len(asked["admin"].json["data"]))
 
 
 def test_quota_shows_use_and_remainder_when_asked(api: ApiClient) -> None:

@@ -178,7 +178,7 @@ class Scope(Query):
     """Whose: one's own, or, for admins, everybody's or those of one user."""
 
     scope: Literal["mine", "all"] = "mine"
-    user_id: UserId | None = Field(None, description="Of this user, whatever the scope; for admins.")
+    user_id: UserId | None = Field(None, description="This one's; for admins.")
 
 
 class RecentEvents(Scope):

@@ -13,6 +13,7 @@ from api.contract import contract
 from api.current import caller, context
 from api.errors import range_problem
 from api.files import FileBody
+from api.peers import client_address
 from api.ranges import Span, Unsatisfiable, span
 from orchestrator import contents, events
 from orchestrator.contents import StoredContent
@@ -80,7 +81,7 @@ def _note(video_id: str, variant: str) -> None:
         events.downloaded(
             context(),
             video_id,
-            ip=request.remote_addr,
+            ip=client_address(request, context().settings.trusted_proxies),
             user_agent=request.headers.get("User-Agent"),
             variant=variant,
         )

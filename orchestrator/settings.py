@@ -9,13 +9,14 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from orchestrator.catalog import Catalog, parse_providers_file, single_provider_catalog
 from orchestrator.errors import ConfigurationError
 
 T = TypeVar("T")
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 DEFAULT_DATABASE_URL = "postgresql://postgres@127.0.0.1:5432/orchestrator"
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
@@ -44,6 +45,7 @@ class Settings:
     webhook_allow_local: bool = False
     secret_key: str | None = field(default=None, repr=False)
     cookie_secure: bool = False
+    trusted_proxies: tuple[Network, ...] = ()
     log_format: str = "pretty"
     log_level: str = "INFO"
     lease_seconds: float = 30
@@ -115,6 +117,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         webhook_allow_local=read.flag("WEBHOOK_ALLOW_LOCAL"),
         secret_key=read.text("SECRET_KEY", "") or None,
         cookie_secure=read.flag("COOKIE_SECURE"),
+        trusted_proxies=_networks(read, "TRUSTED_PROXIES"),
         log_format=read.choice("LOG_FORMAT", "pretty", ("pretty", "json")),
         log_level=read.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         lease_seconds=read.number("LEASE_SECONDS", 30.0, float, 0.5, 3600),
@@ -225,6 +228,15 @@ def _redis_url(read: _Reader, name: str, default: str) -> str:
         allowed = " or ".join(f"{scheme}://" for scheme in schemes)
         raise ConfigurationError(f"{name} must start with {allowed}.", param=name)
     return url
+
+
+def _networks(read: _Reader, name: str) -> tuple[Network, ...]:
+    texts = [text.strip() for text in read.text(name, "").split(",") if text.strip()]
+    try:
+        return tuple([ipaddress.ip_network(text) for text in texts])
+    except ValueError:
+        expected = "addresses or networks such as 10.0.0.0/8, joined by commas"
+        raise _refused(name, ",".join(texts), expected) from None
 
 
 def _catalog(read: _Reader) -> Catalog:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -140,6 +142,19 @@ def test_download_is_noted_once_when_a_player_fetches_parts(api: ApiClient, vide
 
     noted = {"ip": "127.0.0.1", "user_agent": "player/1.0", "variant": "video"}
     assert [noted] == events(api)
+
+
+def test_download_names_the_client_when_a_proxy_of_ours_passes_it_on(
+    make_ctx: Callable[..., Context], video_id: str
+) -> None:
+    """The proxy says whom it has seen."""
+    proxied = client(create_app(make_ctx(trusted_proxies=(ip_network("127.0.0.1"),))))
+
+    proxied.get(
+        f"/api/videos/{video_id}/download", headers={"X-Forwarded-For": "10.9.9.9, 203.0.113.7"}
+    )
+
+    assert ["203.0.113.7"] == [noted["ip"] for noted in events(proxied)]
 
 
 def test_thumbnail_is_shown_inline_when_there_is_one(api: ApiClient, video_id: str) -> None:

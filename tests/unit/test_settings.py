@@ -121,6 +121,22 @@ def test_flag_is_refused_when_it_is_no_yes_or_no():
     assert "ANONYMOUS='of' cannot be: it takes on or off." == str(error)
 
 
+def test_proxies_are_addresses_and_networks():
+    """A single address is a network of one."""
+    read = load({"TRUSTED_PROXIES": " 127.0.0.1, 10.0.0.0/8 ,::1"})
+
+    assert ["127.0.0.1/32", "10.0.0.0/8", "::1/128"] == [str(n) for n in read.trusted_proxies]
+
+
+@pytest.mark.parametrize("value", ["proxy.example", "10.0.0.1/8", "10.0.0.0/33", "*"])
+def test_proxies_are_refused_when_they_are_no_addresses(value):
+    """Names are not resolved, and nobody is trusted by mistake."""
+    error = refusal(TRUSTED_PROXIES=f"::1,{value}")
+
+    assert "TRUSTED_PROXIES" == error.param
+    assert str(error).endswith("addresses or networks such as 10.0.0.0/8, joined by commas.")
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

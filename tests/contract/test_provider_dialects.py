@@ -28,20 +28,11 @@ from orchestrator.errors import (
 )
 from orchestrator.providers import CreateRequest, InputReference, VideoProvider, open_provider
 from orchestrator.sandbox.server import RunningSandbox, running_sandbox
+from tests.clock import Clock
 
 pytestmark = pytest.mark.matrix
 
 RENDER = 10.0
-
-
-class Clock:
-    """A clock that a test winds."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC).timestamp()
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

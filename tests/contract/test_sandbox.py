@@ -19,18 +19,9 @@ from PIL import Image
 from orchestrator.sandbox.books import report
 from orchestrator.sandbox.render import stamped_id
 from orchestrator.sandbox.server import RunningSandbox, running_sandbox
+from tests.clock import Clock
 
 PATIENCE_SECONDS = 60
-
-
-class Clock:
-    """A time that passes only when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

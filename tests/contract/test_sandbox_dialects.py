@@ -15,6 +15,7 @@ import pytest
 from orchestrator.sandbox.books import report
 from orchestrator.sandbox.dialects import DIALECTS
 from orchestrator.sandbox.server import RunningSandbox, running_sandbox
+from tests.clock import Clock
 
 BOUNDARY = "sandbox-boundary"
 SECONDS = 10
@@ -62,16 +63,6 @@ class Caller:
         _, video = self.create(prompt)
         self.clock.now += SECONDS
         return quote(video["id"], safe="")
-
-
-class Clock:
-    """A time that passes only when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @contextmanager

@@ -16,25 +16,11 @@ from api.waiting import EXTENSION, WaitingRoom
 from orchestrator import accounts
 from orchestrator.catalog import Catalog
 from orchestrator.db import quotas
+from tests.clock import Clock
 from tests.fuzz.things import OWNER, Things, word
 from tests.rig import Rig, make_catalog, rigged
 
 ROOT = "root"
-
-
-class Clock:
-    """Time that passes when somebody waits."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def sleep(self, seconds: float) -> None:
-        """Let so much time pass."""
-        self.now += seconds
-
-    def monotonic(self) -> float:
-        """The time."""
-        return self.now
 
 
 class Stage:
@@ -82,7 +68,7 @@ def staged(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stage]
                 quotas.change(connection, user, {"videos_limit": 1_000_000})
         app = create_app(rig.ctx)
         clock = Clock()
-        app.extensions[EXTENSION] = WaitingRoom(1, sleep=clock.sleep, monotonic=clock.monotonic)
+        app.extensions[EXTENSION] = WaitingRoom(1, sleep=clock.sleep, monotonic=clock)
         yield Stage(rig, app)
         feeds_of(app).close()
 

@@ -9,6 +9,7 @@ from orchestrator import accounts
 from orchestrator.accounts import Authenticator
 from orchestrator.errors import InvalidRequest, NotFound, Unauthenticated
 from orchestrator.records import Caller
+from tests.clock import Clock
 from tests.core import opened, race, sql, types_of
 
 
@@ -17,16 +18,6 @@ def ctx(database_url, tmp_path):
     """A context on an empty database."""
     with opened(database_url, tmp_path) as ctx:
         yield ctx
-
-
-class Clock:
-    """A monotonic clock that a test moves."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 def test_new_key_is_shown_once_and_kept_as_a_hash(ctx):

@@ -13,6 +13,7 @@ from api.waiting import EXTENSION, WaitingRoom, preferred
 from orchestrator.context import Context
 from orchestrator.errors import NotFound
 from tests.api_client import ApiClient, client
+from tests.clock import Clock
 from tests.core import submit
 from tests.factories import complete, fail
 
@@ -20,26 +21,9 @@ QUEUED = {"id": "v", "status": "queued"}
 DONE = {"id": "v", "status": "completed"}
 
 
-class Clock:
-    """Time that passes when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.pauses: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        self.pauses.append(seconds)
-        self.now += seconds
-
-    def monotonic(self) -> float:
-        """What time it is."""
-        return self.now
-
-
 def room(clock: Clock, seats: int = 1) -> WaitingRoom:
     """A waiting room in that time."""
-    return WaitingRoom(seats, sleep=clock.sleep, monotonic=clock.monotonic)
+    return WaitingRoom(seats, sleep=clock.sleep, monotonic=clock)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +52,7 @@ def test_preference_is_read_when_it_can_be(header: str, seconds: int | None) -> 
 
 def test_wait_ends_early_when_the_video_is_finished() -> None:
     """Nobody waits for the time that is left."""
-    clock, looks = Clock(), iter([QUEUED, QUEUED, DONE])
+    clock, looks = Clock(0.0), iter([QUEUED, QUEUED, DONE])
 
     found = room(clock).wait(QUEUED, 60, lambda: next(looks))
 
@@ -78,7 +62,7 @@ def test_wait_ends_early_when_the_video_is_finished() -> None:
 
 def test_wait_ends_in_time_when_the_video_is_not_finished() -> None:
     """After the seconds that were asked for, with looks that become rarer."""
-    clock = Clock()
+    clock = Clock(0.0)
 
     found = room(clock).wait(QUEUED, 10, lambda: QUEUED)
 
@@ -89,7 +73,7 @@ def test_wait_ends_in_time_when_the_video_is_not_finished() -> None:
 
 def test_wait_is_none_when_the_video_is_finished_already() -> None:
     """Then no seat is needed."""
-    clock = Clock()
+    clock = Clock(0.0)
 
     assert room(clock, seats=1).wait(DONE, 60, lambda: DONE) == DONE
     assert [] == clock.pauses
@@ -101,12 +85,12 @@ def test_wait_answers_with_what_was_known_when_the_video_goes_away() -> None:
     def gone() -> dict[str, Any]:
         raise NotFound
 
-    assert room(Clock()).wait(QUEUED, 5, gone) == QUEUED
+    assert room(Clock(0.0)).wait(QUEUED, 5, gone) == QUEUED
 
 
 def test_wait_is_refused_when_no_seat_is_free() -> None:
     """And a seat is free again when its waiter leaves."""
-    clock = Clock()
+    clock = Clock(0.0)
     one = room(clock, seats=1)
     inner: list[Any] = []
 
@@ -121,7 +105,7 @@ def test_wait_is_refused_when_no_seat_is_free() -> None:
 
 def test_wait_ends_when_the_room_is_closed() -> None:
     """The server stops: all are answered with what is known, and nobody waits any longer."""
-    clock, looks = Clock(), []
+    clock, looks = Clock(0.0), []
     one = room(clock)
 
     def look() -> dict[str, Any]:

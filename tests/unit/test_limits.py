@@ -4,16 +4,7 @@ import fakeredis
 import pytest
 
 from orchestrator.limits import _LOCAL_MAX, Limits
-
-
-class Clock:
-    """A monotonic clock that a test moves."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture

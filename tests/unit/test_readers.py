@@ -8,17 +8,7 @@ from orchestrator.errors import RateLimited
 from orchestrator.readers import LOOK_SECONDS, Feed, Readers
 from orchestrator.records import Caller
 from orchestrator.streams import UserPlace
-
-
-class Clock:
-    """Shows what it is set to."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        """Seconds."""
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture

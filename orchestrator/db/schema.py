@@ -28,8 +28,8 @@ def script() -> str:
 
 
 def migrate(database: Database) -> list[str]:
-    """Apply the schema, verify every table, seed the default quotas. Returns the names of the
-    tables.
+    """Apply the schema if it is not there yet, verify every table, seed the default quotas. Returns
+    the names of the tables.
 
     Raises:
         ConfigurationError: a table or column is missing although the script ran. Nothing is
@@ -41,8 +41,9 @@ def migrate(database: Database) -> list[str]:
         connection.execute(text("set local lock_timeout = 0"))
         connection.execute(text("set local statement_timeout = 0"))
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        # Without parameters the driver leaves the script's percent signs alone.
-        connection.exec_driver_sql(script(), execution_options={"no_parameters": True})
+        if not _is_current(connection):
+            # Without parameters the driver leaves the script's percent signs alone.
+            connection.exec_driver_sql(script(), execution_options={"no_parameters": True})
         _seed(connection)
         if missing := _missing(connection):
             # Raised before the commit: an incomplete schema must not carry our version's number.
@@ -53,10 +54,21 @@ def migrate(database: Database) -> list[str]:
 def version(database: Database) -> int | None:
     """The schema version of the database; None when it was never migrated."""
     with database.statement() as connection:
-        if connection.scalar(text("select to_regclass('schema_version')")) is None:
-            return None
-        found: int | None = connection.scalar(text("select max(version) from schema_version"))
-        return found
+        return _version(connection)
+
+
+def _is_current(connection: Connection) -> bool:
+    """Whether the script has nothing to do. It would lock tables all the same: each start of the
+    processes would wait for a backup that is being written, and all others for that start.
+    """
+    return (_version(connection) or 0) >= VERSION and not _missing(connection)
+
+
+def _version(connection: Connection) -> int | None:
+    if connection.scalar(text("select to_regclass('schema_version')")) is None:
+        return None
+    found: int | None = connection.scalar(text("select max(version) from schema_version"))
+    return found
 
 
 def _missing(connection: Connection) -> list[str]:

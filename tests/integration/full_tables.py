@@ -9,7 +9,7 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from orchestrator.db.engine import Database
-from orchestrator.db.schema import migrate
+from orchestrator.db.schema import migrate, script
 
 # 20,000 finished and 2,000 waiting videos of 200 users (one of whom has most), 300 at work; behind
 # them `waiting` more that wait, `snoozed` that wait for tomorrow or for a lane, and `finished` that
@@ -103,7 +103,7 @@ def filled(
         numbers = {"waiting": waiting, "snoozed": snoozed, "finished": finished}
         for statement in FILL.rstrip(";\n").split(";\n"):
             connection.execute(text(statement), numbers)
-    migrate(database)
+        connection.exec_driver_sql(script(), execution_options={"no_parameters": True})
     with database.statement() as connection:
         connection.execute(text("set statement_timeout = 0"))
         connection.execute(text("vacuum analyze"))

@@ -97,6 +97,40 @@ def test_migration_changes_nothing_when_repeated(bare):
         assert 1 == connection.scalar(text("select count(*) from videos"))
 
 
+def test_script_changes_nothing_when_repeated(bare):
+    """A newer release applies it to tables that are there."""
+    migrate(bare)
+    before = snapshot(bare)
+
+    with bare.transaction() as connection:
+        connection.exec_driver_sql(script(), execution_options={"no_parameters": True})
+
+    assert before == snapshot(bare)
+
+
+def test_migration_waits_for_nobody_when_there_is_nothing_to_do(bare):
+    """A process that starts while a backup is written holds up neither itself nor the others."""
+    migrate(bare)
+
+    with bare.transaction() as backup:
+        backup.execute(text("lock table videos, attempts in access share mode"))
+        made = migrate(bare)
+
+    assert "videos" in made
+
+
+def test_migration_mends_what_has_gone_when_the_version_is_current(bare):
+    """The number alone is not believed."""
+    migrate(bare)
+    with bare.statement() as connection:
+        connection.execute(text("drop table deliveries"))
+
+    migrate(bare)
+
+    with bare.statement() as connection:
+        assert "deliveries" in inspect(connection).get_table_names()
+
+
 def test_migration_keeps_changed_quotas(bare):
     """Seeds are for the first time only."""
     migrate(bare)

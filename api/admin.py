@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from flask import Blueprint, Response
 
@@ -10,8 +11,9 @@ from api import answers, operations, schemas, subscriptions
 from api.bodies import query
 from api.contract import Access, contract
 from api.current import caller, context
-from api.replies import listing, reply
+from api.replies import page_of, reply
 from orchestrator import audit, delivery_log, events, videos, views
+from orchestrator.records import Act
 from orchestrator.views import rfc3339
 
 blueprint = Blueprint("admin", __name__, url_prefix="/api/admin")
@@ -51,10 +53,7 @@ def audit_trail() -> Response:
         before=asked.before,
         limit=asked.limit + 1,
     )
-    page = found[: asked.limit]
-    following = str(page[-1].id) if len(found) > asked.limit else None
-    shown = [{**asdict(act), "created_at": rfc3339(act.created_at)} for act in page]
-    return listing(shown, following, parameter="before")
+    return page_of(found, asked.limit, _act, parameter="before", cursor=lambda act: act.id)
 
 
 @blueprint.get("/queue")
@@ -96,9 +95,9 @@ def deliveries() -> Response:
     found = delivery_log.page(
         context(), None, asked.filters(), before=asked.before, limit=asked.limit + 1
     )
-    shown = found[: asked.limit]
-    following = str(shown[-1].id) if len(found) > asked.limit else None
-    return listing([views.delivery(one) for one in shown], following, parameter="before")
+    return page_of(
+        found, asked.limit, views.delivery, parameter="before", cursor=lambda one: one.id
+    )
 
 
 @blueprint.get("/pending")
@@ -113,3 +112,7 @@ def pending() -> Response:
     """Of all users."""
     found = videos.pending(context(), limit=query(schemas.Limit).limit)
     return reply({"data": [views.video(video) for video in found]})
+
+
+def _act(act: Act) -> dict[str, Any]:
+    return {**asdict(act), "created_at": rfc3339(act.created_at)}

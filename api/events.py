@@ -13,7 +13,7 @@ from api.answers import Answer
 from api.bodies import query
 from api.contract import contract
 from api.current import caller, context
-from api.replies import listing, reply
+from api.replies import page_of, reply
 from api.scopes import owner
 from orchestrator import events, views
 from orchestrator.lifecycle import AttemptState
@@ -96,6 +96,4 @@ def recent() -> Response:
         before=asked.before,
         limit=asked.limit + 1,
     )
-    page = found[: asked.limit]
-    following = str(page[-1].id) if len(found) > asked.limit else None
-    return listing([views.event(event) for event in page], following, parameter="before")
+    return page_of(found, asked.limit, views.event, parameter="before", cursor=lambda one: one.id)

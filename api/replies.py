@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from flask import Response, request
 from pydantic_core import to_json
+
+T = TypeVar("T")
 
 Headers = Mapping[str, str]
 
@@ -32,3 +34,19 @@ def listing(data: Sequence[Any], next_cursor: str | None, *, parameter: str = "c
         query = urlencode([*pairs, (parameter, next_cursor)])
         headers["Link"] = f'<{quote(request.path)}?{query}>; rel="next"'
     return reply({"data": data, "next_cursor": next_cursor}, headers=headers)
+
+
+def page_of(
+    found: Sequence[T],
+    limit: int,
+    shown: Callable[[T], Any],
+    *,
+    parameter: str,
+    cursor: Callable[[T], Any],
+) -> Response:
+    """The first `limit` of what was found, each as `shown`. Whoever asks for one more than that
+    learns whether there is more: then `cursor` of the last one goes into `parameter`.
+    """
+    page = found[:limit]
+    following = str(cursor(page[-1])) if len(found) > limit else None
+    return listing([shown(one) for one in page], following, parameter=parameter)

@@ -12,7 +12,7 @@ from api.bodies import query
 from api.contract import Access, contract
 from api.current import caller, context
 from api.fields import UserId
-from api.replies import listing, reply
+from api.replies import page_of, reply
 from api.schemas import Limit
 from orchestrator import erasure, quotas, views
 
@@ -56,9 +56,9 @@ def page() -> Response:
     """Everybody who was seen here, by name. `next_cursor` goes into `after`."""
     asked = query(ListUsers)
     found = quotas.page(context(), after=asked.after, limit=asked.limit + 1)
-    shown = found[: asked.limit]
-    following = shown[-1].user_id if len(found) > asked.limit else None
-    return listing([views.quota(quota) for quota in shown], following, parameter="after")
+    return page_of(
+        found, asked.limit, views.quota, parameter="after", cursor=lambda one: one.user_id
+    )
 
 
 @blueprint.delete("/<path:user_id>")

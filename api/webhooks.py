@@ -11,7 +11,7 @@ from api.auth import ANONYMOUS_USER
 from api.bodies import json_body, query
 from api.contract import contract
 from api.current import caller, context
-from api.replies import listing, reply
+from api.replies import page_of, reply
 from orchestrator import delivery_log, endpoints, views
 from orchestrator.errors import Forbidden, NotFound
 from orchestrator.records import Caller, Endpoint
@@ -165,9 +165,9 @@ def log() -> Response:
     found = delivery_log.page(
         context(), _somebody().user_id, asked.filters(), before=asked.before, limit=asked.limit + 1
     )
-    shown = found[: asked.limit]
-    following = str(shown[-1].id) if len(found) > asked.limit else None
-    return listing([views.delivery(one) for one in shown], following, parameter="before")
+    return page_of(
+        found, asked.limit, views.delivery, parameter="before", cursor=lambda one: one.id
+    )
 
 
 @blueprint.get("/deliveries/<delivery_id>")

@@ -26,6 +26,7 @@ from orchestrator.settings import load
 from tests.factories import NOWHERE, make_context, make_settings
 
 NOBODY = "127.0.0.1:1"
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "point-at-a-provider.md"
 
 
 @pytest.fixture(scope="module")
@@ -469,3 +470,24 @@ def test_promises_are_checked_when_asked_for(env: dict[str, str], database_url: 
     assert [State.OK] == [check.state for check in sound]
     assert {State.FAIL} == {check.state for check in broken}
     assert any("what is live is due" in check.message for check in broken)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "profile"),
+    [
+        ("litellm", "litellm"),
+        ("sglang", "sglang"),
+        ("vllm-omni", "vllm-omni"),
+        ("sglang", "openai"),
+    ],
+)
+def test_guide_shows_what_is_said_of_a_server(
+    env: Mapping[str, str], dialect: str, profile: str
+) -> None:
+    """Each server with its profile, and one that was given another one's."""
+    with running_sandbox(dialect=dialect) as server:
+        changed = {"OPENAI_BASE_URL": server.base_url, "PROVIDER_PROFILE": profile}
+        check = findings({**env, **changed})["provider default"]
+
+    advice = f" -> {check.advice}" if check.advice else ""
+    assert f"\n{check.state:<5} {check.name}: {check.message}{advice}\n" in GUIDE.read_text()

@@ -252,6 +252,16 @@ def test_providers_file_of_the_guide_is_taken():
     assert isinstance(main, Provider)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if "[providers." in page(name)])
+def test_providers_files_are_taken(name):
+    """Every example of one is a whole, valid file."""
+    examples = [body for kind, body in FENCE.findall(page(name)) if kind == "toml"]
+
+    for example in examples:
+        named = dict.fromkeys(re.findall(r'_env = "(\w+)"', example), "secret")
+        assert parse_providers_file(example, named).models
+
+
 def test_keys_of_the_providers_file_are_documented():
     """Each key that the reader of the file knows stands in the guide."""
     source = page("orchestrator/catalog/file.py")

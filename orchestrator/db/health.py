@@ -9,17 +9,21 @@ from sqlalchemy import Connection, text
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What waits, which step has been due for longest (None: none is) and for how many seconds, and
-    how many videos ended well or badly within the last hour.
-    """
+    """What waits, and how many videos ended well or badly within the last hour."""
 
     waiting: int
     held: int
     unknown: int
-    overdue_step: str | None
-    overdue_seconds: float | None
     completed: int
     failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """The step that has been due for longest, and for how many seconds."""
+
+    step: str
+    seconds: float
 
 
 def server_version(connection: Connection) -> str:
@@ -28,27 +32,37 @@ def server_version(connection: Connection) -> str:
 
 
 def work(connection: Connection) -> Work:
-    """What waits for a slot, an operator or certainty; how late what is due is; what has ended."""
+    """What waits for a slot, an operator or certainty; what has ended."""
     row = connection.execute(
         text(
             """
-            select (select count(*) from videos where status = 'queued' and admitted_at is null),
+            select (select count(*) from videos where status = 'queued')
+                - (select count(*) from videos where status = 'queued' and admitted_at is not null),
               (select count(*) from videos where hold_reason is not null),
               (select count(*) from attempts where state = 'unknown' and ended_at is null),
-              d.step, cast(extract(epoch from now() - d.due_at) as float), e.completed, e.failed
-            from (select count(*) filter (where event_type = 'completed') as completed,
-                count(*) filter (where event_type = 'failed') as failed
-              from video_events where created_at > now() - interval '1 hour'
-                and event_type in ('completed', 'failed')) e
-            left join (select step, due_at from videos
-              where due_at is not null and due_at <= now()
-                and (step <> 'submit' or admitted_at is not null)
-                and (lease_until is null or lease_until < now())
-              order by due_at limit 1) d on true
+              count(*) filter (where event_type = 'completed'),
+              count(*) filter (where event_type = 'failed')
+            from video_events where created_at > now() - interval '1 hour'
+              and event_type in ('completed', 'failed')
             """
         )
     ).one()
     return Work(*row)
+
+
+def overdue(connection: Connection) -> Overdue | None:
+    """How late the work is, by the steps that nobody is at. None: no such step is due."""
+    row = connection.execute(
+        text(
+            """
+            select step, cast(extract(epoch from now() - due_at) as float) from videos
+            where due_at <= now() and (status = 'in_progress' or admitted_at is not null)
+              and (lease_until is null or lease_until < now())
+            order by due_at limit 1
+            """
+        )
+    ).one_or_none()
+    return None if row is None else Overdue(*row)
 
 
 def silent_seconds(connection: Connection) -> dict[str, float]:

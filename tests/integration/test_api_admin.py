@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.context import Context
 from tests.api_client import ApiClient
+from tests.core import sql
 from tests.factories import complete, fail, start
 
 ADMIN = {"X-User-Id": "admin"}
@@ -198,6 +199,25 @@ def test_queue_tells_what_waits_when_asked(api: ApiClient, ctx: Context) -> None
         "scheduled": 1,
         "held": 0,
         "in_progress": 1,
+        "oldest_at": waiting["created_at"],
+    } == found
+
+
+def test_held_videos_are_counted_by_themselves(api: ApiClient, ctx: Context) -> None:
+    """They wait for an operator: neither for a slot nor for their time."""
+    held, waiting, later = (
+        make_video(api, **body) for body in ({}, {}, {"run_at": "2026-12-24T18:00:00Z"})
+    )
+    for video in (held, later):
+        sql(ctx, "update videos set hold_reason = 'ambiguous' where id = :id", id=video["id"])
+
+    found = api.get("/api/admin/queue", headers=ADMIN).json
+
+    assert {
+        "queued": 1,
+        "scheduled": 0,
+        "held": 2,
+        "in_progress": 0,
         "oldest_at": waiting["created_at"],
     } == found
 

@@ -30,6 +30,7 @@ from orchestrator.db import (
     submissions,
     submitting,
     targets,
+    traffic,
     transitions,
     videos,
 )
@@ -224,6 +225,7 @@ QUERIES = {
     "targets.ring_due": lambda c: targets.ring_due(c, again=3, **LATER),
     "deliveries.prune": lambda c: deliveries.prune(c, days=30, limit=200),
     "targets.prune": lambda c: targets.prune(c, days=1, limit=200),
+    "health.overdue": health.overdue,
     "receipts.make_due": lambda c: receipts.make_due(c, *ACCOUNT, "up_9000"),
     "receipts.forget": lambda c: receipts.forget(c, days=7, limit=200),
     "streams.of_videos": lambda c: streams.of_videos(c, [(VIDEO, 1)], limit=100),
@@ -256,6 +258,8 @@ QUERIES = {
 HERE = {"after": f"video_{9000:032x}", "upto": f"video_{10_999:032x}"}
 CHECKS = {
     "health.work": health.work,
+    "traffic.queue": traffic.queue,
+    "traffic.minutes": lambda c: traffic.minutes(c, 60),
     "gauges.held": gauges.held,
     "gauges.open_attempts": gauges.open_attempts,
     "invariants.still_open": invariants.still_open,
@@ -270,7 +274,7 @@ CHECKS = {
     },
     **{
         rule: lambda c, query=query: c.execute(text(query))
-        for rule, query in invariants.OF_LEASES.items()
+        for rule, query in invariants.OF_DELIVERIES.items()
     },
 }
 PAGE = 5 * invariants.VIDEOS_A_PAGE

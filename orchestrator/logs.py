@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
-from typing import Any, TextIO
+from threading import local
+from typing import Any, TextIO, cast
 
 import structlog
 from pydantic_core import to_json
@@ -23,6 +26,42 @@ _TALKATIVE = (
     *("httpx", "httpx2", "httpcore", "httpcore2", "openai", "urllib3"),
     *("celery.worker.strategy", "celery.app.trace"),
 )
+
+
+class _Lines:
+    """Standard error, of whatever it is at the time."""
+
+    def __init__(self) -> None:
+        self._held = local()
+
+    def write(self, text: str) -> None:
+        held: list[str] | None = getattr(self._held, "lines", None)
+        if held is None:
+            sys.stderr.write(text)
+        else:
+            held.append(text)
+
+    def flush(self) -> None:
+        if getattr(self._held, "lines", None) is None:
+            sys.stderr.flush()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        lines: list[str] = []
+        self._held.lines = lines
+        try:
+            yield
+        finally:
+            self._held.lines = None
+            self.write("".join(lines))
+            self.flush()
+
+
+_LINES = _Lines()
+together = _LINES.together
+"""Within this block the lines of this thread are kept, to be written at once. Each write lets go of
+the interpreter, and where other threads are busy it takes long to get it back.
+"""
 
 
 def configure(settings: Settings, process: str) -> None:
@@ -43,7 +82,7 @@ def configure(settings: Settings, process: str) -> None:
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _LINES)),
         cache_logger_on_first_use=True,
     )
     _route_logging(shared, renderer, level)

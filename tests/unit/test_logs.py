@@ -86,3 +86,29 @@ def test_tracebacks_show_no_values_when_written(form: str) -> None:
 def test_lines_are_left_out_when_the_level_is_higher() -> None:
     """LOG_LEVEL counts for ours and for theirs."""
     assert ["accident"] == [json.loads(line)["event"] for line in lines("json", "ERROR")]
+
+
+def test_lines_are_written_at_once_when_they_are_kept_together() -> None:
+    """All of them, in their order; those of other threads do not wait, and none is lost when the
+    block ends with an error.
+    """
+    program = PROGRAM.rpartition("structlog.contextvars")[0] + (
+        "import sys, threading\n"
+        "log, writes = structlog.get_logger('a'), []\n"
+        "sys.stderr.write, write = lambda text: writes.append(text) or write(text), "
+        "sys.stderr.write\n"
+        "try:\n"
+        "    with logs.together():\n"
+        "        log.info('one')\n"
+        "        thread = threading.Thread(target=log.info, args=['between'])\n"
+        "        thread.start(), thread.join()\n"
+        "        log.info('two')\n"
+        "        raise KeyError\n"
+        "except KeyError:\n"
+        "    log.info('three', writes=len(writes))\n"
+    )
+
+    written = [json.loads(line) for line in lines("json", program=program)]
+
+    assert ["between", "one", "two", "three"] == [line["event"] for line in written]
+    assert 2 == written[-1]["writes"]

@@ -16,7 +16,8 @@ import structlog
 from flask import Flask
 
 from api.carriers import Errands, Send, Turns, carry_parts, carry_stream
-from api.exchange import Exchange, Parts, chunk
+from api.exchange import Answer, Exchange, Parts, chunk, start
+from api.express import Express
 from api.streams import EventStream, feeds_of
 from api.uploads import Receive, Scope, Uploads
 from api.waiting import room_of
@@ -46,6 +47,7 @@ class Bridge:
         self._app = app
         self._feeds = feeds_of(app)
         self._room = room_of(app)
+        self._express = Express(app)
         self._uploads = Uploads(seconds=seconds)
         # A pool of futures would cost each request as much as the server itself does.
         self._jobs: SimpleQueue[Job] = SimpleQueue()
@@ -72,11 +74,16 @@ class Bridge:
         if upload is None:
             return
         exchange = Exchange(scope, upload)
+        answer: Answer
         try:
-            answer = await self._in_thread(partial(exchange.run, self._app))
+            reply = await self._express.answer(scope, upload, self._of_loop())
+            if reply is None:
+                answer = await self._in_thread(partial(exchange.run, self._app))
+                head = exchange.head()
+            else:
+                answer, head = reply.body, start(reply.status, reply.headers)
         finally:
             self._uploads.close(upload)
-        head = exchange.head()
         if self._leaving:
             head["headers"] = [*head["headers"], (b"connection", b"close")]
         if isinstance(answer, bytes):

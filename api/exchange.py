@@ -62,11 +62,16 @@ class Exchange:
 
     def head(self) -> Message:
         """The beginning of the answer."""
-        return {"type": "http.response.start", "status": self.status, "headers": self.headers}
+        return start(self.status, self.headers)
 
     def _start(self, status: str, headers: list[tuple[str, str]], _: Any = None) -> Any:
         self.status = int(status[:3])
         self.headers = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers]
+
+
+def start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:
+    """The beginning of an answer."""
+    return {"type": "http.response.start", "status": status, "headers": headers}
 
 
 def chunk(body: bytes, *, more: bool) -> Message:

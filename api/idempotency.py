@@ -20,8 +20,11 @@ def key() -> IdempotencyKey | None:
         InvalidRequest: it is empty, too long or not visible ASCII.
     """
     given = request.headers.get(HEADER)
-    if given is None:
-        return None
+    return None if given is None else read(given, f"{request.method} {request.path}")
+
+
+def read(given: str, route: str) -> IdempotencyKey:
+    """The key in this header of a request to a route; raises as `key` does."""
     value = given.strip()
     if len(value) >= 2 and value[0] == value[-1] == '"':
         value = value[1:-1]
@@ -31,4 +34,4 @@ def key() -> IdempotencyKey | None:
             param=HEADER,
             code="invalid_idempotency_key",
         )
-    return IdempotencyKey(value, f"{request.method} {request.path}")
+    return IdempotencyKey(value, route)

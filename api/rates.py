@@ -28,7 +28,7 @@ def count(ctx: Context, caller: Caller) -> None:
     Raises:
         RateLimited: there were too many.
     """
-    limit = caller.rate_limit or ctx.settings.rate_limit_rpm
+    limit = _limit(ctx, caller)
     if limit is None:
         return
     taken = ctx.limits.take(caller.api_key_id or f"user:{caller.user_id}", limit)
@@ -37,6 +37,15 @@ def count(ctx: Context, caller: Caller) -> None:
         raise RateLimited(
             f"Too many requests: {limit} a minute are allowed.", retry_after=taken.retry_after
         )
+
+
+def limited(ctx: Context, caller: Caller) -> bool:
+    """Whether the requests of this caller are counted."""
+    return _limit(ctx, caller) is not None
+
+
+def _limit(ctx: Context, caller: Caller) -> int | None:
+    return caller.rate_limit or ctx.settings.rate_limit_rpm
 
 
 def _told(response: Response) -> Response:

@@ -45,6 +45,12 @@ class Upload:
     spooled: int = 0
     refusal: Exception | None = None
 
+    def peek(self) -> bytes:
+        """All of it; whoever reads it next begins at the beginning, too."""
+        body = self.stream.read()
+        self.stream.seek(0)
+        return body
+
 
 class Uploads:
     """The bodies that come to one process.

@@ -29,6 +29,7 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
 MAX_RATE = 1_000_000
 _KEY_PREFIX = "vo_"
 _MEMORY_SECONDS = 1.0
+_AHEAD_SECONDS = 0.25
 _MEMORY_SIZE = 10_000
 
 
@@ -129,6 +130,7 @@ class Authenticator:
         self._ctx = ctx
         self._monotonic = monotonic
         self._known: dict[str, _Known] = {}
+        self._looked_for = 0.0
         self._lock = Lock()
 
     def caller(self, token: str) -> Caller:
@@ -139,6 +141,20 @@ class Authenticator:
         """
         hashed = _hash(token)
         return self._found(hashed, lambda connection: keys.valid(connection, hashed))
+
+    def known(self, token: str) -> Caller | None:
+        """The caller with this token, if nothing needs to be looked up for that. Shortly before
+        that is so for all, one is sent to look, so that the others need not.
+        """
+        known = self._known.get(_hash(token))
+        now = self._monotonic()
+        if known is None or known.until <= now:
+            return None
+        if known.until <= now + _AHEAD_SECONDS and known.until != self._looked_for:
+            self._looked_for = known.until
+            return None
+        known.used = True
+        return known.caller
 
     def caller_of(self, key_id: str) -> Caller:
         """The caller whose key has this id; only for who has shown to have had the key.
@@ -151,7 +167,7 @@ class Authenticator:
     def _found(self, name: str, find: Callable[[Connection], ApiKey | None]) -> Caller:
         now = self._monotonic()
         known = self._known.get(name)
-        if known is not None and known.until <= now:
+        if known is not None and known.until <= now + _AHEAD_SECONDS:
             self._look_again(name, now)
             known = self._known.get(name)
         if known is None:
@@ -179,7 +195,7 @@ class Authenticator:
         """Forget whoever's key counts no longer, or did not come since the last look."""
         with self._lock:
             known = self._known.get(name)
-            if known is None or known.until > now:
+            if known is None or known.until > now + _AHEAD_SECONDS:
                 return  # another thread has just looked
             used = {name: one for name, one in self._known.items() if one.used or one is known}
             with self._ctx.database.statement() as connection:

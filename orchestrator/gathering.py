@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from orchestrator.errors import CommitUnknown, DependencyDown
 
@@ -26,12 +26,12 @@ _AT_ONCE = 500
 
 class Gathering:
     """One thread for one kind of work. It starts with the first caller, so that a process can fork
-    before; a daemon, since each caller waits for what it asked for.
+    before; a daemon, since each caller waits for what it asked for, `patience` seconds at most.
     """
 
     def __init__(self, *, patience: float = PATIENCE_SECONDS):
-        self._patience = patience
-        self._tickets: SimpleQueue[_Ticket] = SimpleQueue()
+        self.patience = patience
+        self._tickets: SimpleQueue[Ticket] = SimpleQueue()
         self._starting = Lock()
         self._thread: Thread | None = None
 
@@ -46,18 +46,21 @@ class Gathering:
             CommitUnknown: it was begun, and takes too long.
             Exception: what `work` raised, to all whose items it had.
         """
-        ticket = _Ticket(item, work)
+        done = Lock()
+        done.acquire()
+        ticket = self.put(item, work, done.release)
+        result: Result = ticket.outcome() if done.acquire(timeout=self.patience) else ticket.late()
+        return result
+
+    def put(self, item: Item, work: Work[Item, Result], done: Callable[[], object]) -> Ticket:
+        """As `ask`, for who cannot wait here: `done` is called in the thread once there is an
+        outcome. Whoever has no more patience asks the ticket what is late.
+        """
+        ticket = Ticket(item, work, done)
         self._tickets.put(ticket)
         if self._thread is None or not self._thread.is_alive():
             self._start()
-        if not ticket.done.acquire(timeout=self._patience):
-            if ticket.take():
-                raise DependencyDown("Too much is going on here. Nothing was changed.")
-            raise CommitUnknown
-        if ticket.error is not None:
-            raise ticket.error
-        result: Result = ticket.result
-        return result
+        return ticket
 
     def _start(self) -> None:
         with self._starting:
@@ -77,7 +80,7 @@ class Gathering:
                 _serve(lot)
 
 
-def _serve(lot: Sequence[_Ticket]) -> None:
+def _serve(lot: Sequence[Ticket]) -> None:
     try:
         results = lot[0].work([ticket.item for ticket in lot])
         for ticket, result in zip(lot, results, strict=True):
@@ -86,21 +89,20 @@ def _serve(lot: Sequence[_Ticket]) -> None:
         for ticket in lot:
             ticket.error = error
     for ticket in lot:
-        ticket.done.release()
+        ticket.done()
 
 
-class _Ticket:
-    """One caller's item, and where its result goes."""
+class Ticket:
+    """One caller's item, and what became of it."""
 
     __slots__ = ("_free", "done", "error", "item", "result", "work")
 
-    def __init__(self, item: Any, work: Work[Any, Any]):
+    def __init__(self, item: Any, work: Work[Any, Any], done: Callable[[], object]):
         self.item = item
         self.work = work
+        self.done = done
         self.result: Any = None
         self.error: Exception | None = None
-        self.done = Lock()
-        self.done.acquire()
         self._free = Lock()
 
     def take(self) -> bool:
@@ -108,3 +110,20 @@ class _Ticket:
         away.
         """
         return self._free.acquire(blocking=False)
+
+    def outcome(self) -> Any:
+        """The result, once it is done; raises what the work has raised."""
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+    def late(self) -> NoReturn:
+        """Go away without an outcome.
+
+        Raises:
+            DependencyDown: it was not begun, and will not be.
+            CommitUnknown: it was begun.
+        """
+        if self.take():
+            raise DependencyDown("Too much is going on here. Nothing was changed.")
+        raise CommitUnknown

@@ -28,11 +28,11 @@ def accept(ctx: Context, wish: Wish) -> Outcome:
     Raises:
         DependencyDown: the database does not answer; only CommitUnknown may have changed anything.
     """
-    outcome = ctx.gathering.ask(wish, partial(_together, ctx))
+    outcome = ctx.gathering.ask(wish, partial(together, ctx))
     return accept_all(ctx, [wish])[0] if outcome is None else outcome
 
 
-def _together(ctx: Context, wishes: Sequence[Wish]) -> Sequence[Outcome | None]:
+def together(ctx: Context, wishes: Sequence[Wish]) -> Sequence[Outcome | None]:
     """The outcomes of wishes of many callers. None: each has to try alone, since one of them has
     failed them all, or has to wait for somebody else.
     """

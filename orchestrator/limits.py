@@ -116,6 +116,10 @@ class Limits:
         except redis.RedisError:
             return True
 
+    def lately(self, name: str) -> bool:
+        """Whether `once` was asked here so lately that it would say no by itself."""
+        return self._local.get(name, 0.0) > self._monotonic()
+
     def _first_here(self, name: str, seconds: float) -> bool:
         now = self._monotonic()
         with self._lock:

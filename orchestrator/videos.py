@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator import audit, changes, views
 from orchestrator.audit import Action
+from orchestrator.cache import read_cached
 from orchestrator.context import Context
 from orchestrator.db import audit as audit_rows
 from orchestrator.db import polling, traffic, transitions
@@ -53,6 +54,18 @@ def get(ctx: Context, caller: Caller, video_id: str) -> Json:
     return body
 
 
+def at_hand(ctx: Context, caller: Caller, cached: bytes | str | None) -> Json | None:
+    """A video as `get` would answer with it, from what lies `cached`, if that is all there is to do
+    for it: nothing to look up, to ring or to refuse.
+    """
+    body = read_cached(cached)
+    if body is None or body["status"] == Status.DELETED or not _may_see(caller, body["user_id"]):
+        return None
+    if body["status"] == Status.IN_PROGRESS and not ctx.limits.lately(_poll(body["id"])):
+        return None
+    return body
+
+
 def load(ctx: Context, caller: Caller, video_id: str) -> Video:
     """The row of a video that this caller may see and that is not deleted.
 
@@ -73,12 +86,16 @@ def ask_poll(ctx: Context, video_id: str) -> None:
     POLL_MIN_SECONDS.
     """
     pause = ctx.settings.poll_min_seconds or 5.0
-    if not ctx.limits.once(f"poll:{video_id}", pause):
+    if not ctx.limits.once(_poll(video_id), pause):
         return
     with ctx.database.statement() as connection:
         asked = polling.ask(connection, video_id, at_least=pause)
     if asked:
         ctx.broker.ring([Ring("poll", ([video_id],), "poll")])
+
+
+def _poll(video_id: str) -> str:
+    return f"poll:{video_id}"
 
 
 def fetched(ctx: Context, video: Json) -> None:

@@ -116,9 +116,9 @@ def test_revoked_token_dies_within_a_second(ctx):
 
     accounts.revoke_key(ctx, made.key.id)
 
-    clock.now += 0.9
+    clock.now += 0.7
     assert "ann" == here.caller(made.secret).user_id
-    clock.now += 0.2
+    clock.now += 0.3
     with pytest.raises(Unauthenticated):
         here.caller(made.secret)
     with pytest.raises(Unauthenticated):
@@ -182,6 +182,37 @@ def test_many_callers_are_told_at_once_that_a_key_is_revoked(ctx):
     outcomes = race(*[lambda: here.caller(made.secret) for _ in range(8)])
 
     assert {"Unauthenticated": 8} == types_of(outcomes)
+
+
+def test_known_tells_only_what_needs_no_query(ctx):
+    """Whoever came within the second; nobody else, real or not."""
+    clock = Clock()
+    here = Authenticator(ctx, monotonic=clock)
+    ann, bob = accounts.create_key(ctx, "ann"), accounts.create_key(ctx, "bob")
+    here.caller(ann.secret)
+
+    told = [here.known(secret) for secret in (ann.secret, bob.secret, "vo_none")]
+
+    clock.now += 1.1
+    assert ["ann", None, None] == [one and one.user_id for one in told]
+    assert here.known(ann.secret) is None
+
+
+def test_known_sends_one_to_look_shortly_before_all_would_have_to(ctx):
+    """After that look, everybody is known for a second again."""
+    clock = Clock()
+    here = Authenticator(ctx, monotonic=clock)
+    made = [accounts.create_key(ctx, f"user{n}") for n in range(3)]
+    for one in made:
+        here.caller(one.secret)
+
+    clock.now += 0.8
+    told = [here.known(one.secret) for one in made]
+    here.caller(made[0].secret)
+    clock.now += 0.7
+
+    assert [None, "user1", "user2"] == [one and one.user_id for one in told]
+    assert ["user0", "user1", "user2"] == [here.known(one.secret).user_id for one in made]
 
 
 def test_unknown_token_is_not_remembered(ctx):

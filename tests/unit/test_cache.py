@@ -6,7 +6,7 @@ import fakeredis
 import pytest
 
 from orchestrator import views
-from orchestrator.cache import PREFIX, Cache
+from orchestrator.cache import PREFIX, Cache, read_cached
 from orchestrator.ids import new_video_id
 from tests.core import make_video
 
@@ -57,6 +57,17 @@ def test_delete_tells_whether_there_was_something(cache):
 
     assert (True, False) == (cache.delete("k"), cache.delete("k"))
     assert cache.get("k") is None
+
+
+def test_many_videos_are_read_at_once(cache, server):
+    """In the order in which they were asked for; a tombstone is none."""
+    first, second, gone = shown(), shown(), shown()
+    cache.put_videos([first, second, gone])
+    cache.invalidate_video(gone["id"], seq=9)
+
+    found = cache.get_videos([second["id"], "video_none", gone["id"], first["id"]])
+
+    assert [second, None, None, first] == [read_cached(raw) for raw in found]
 
 
 def test_exists_is_true_while_the_key_is_there(cache):
@@ -202,6 +213,7 @@ def test_value_begins_with_its_number(cache, server):
         (lambda c: c.exists("k"), False),
         (lambda c: c.put_video(shown()), False),
         (lambda c: c.get_video("video_1"), None),
+        (lambda c: c.get_videos(["video_1", "video_2"]), [None, None]),
         (lambda c: c.invalidate_video("video_1"), False),
         (lambda c: c.invalidate_video("video_1", seq=3), False),
         (lambda c: c.invalidate_videos(["video_1"]), 0),

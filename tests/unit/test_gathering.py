@@ -105,7 +105,7 @@ def test_caller_who_gave_up_is_left_out():
 
     with busy(gathering), pytest.raises(DependencyDown) as caught:
         gathering.ask(1, work)
-    gathering._patience = 10
+    gathering.patience = 10
     gathering.ask(2, work)
 
     assert DependencyDown is caught.type

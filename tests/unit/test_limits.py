@@ -39,6 +39,18 @@ def test_once_counts_each_name_for_itself(server, clock):
     assert here.once("poll:2", 5) is True
 
 
+def test_lately_tells_what_was_asked_here(server, clock):
+    """Until the seconds have passed; what other processes ask is not known."""
+    here, there = limits(server, clock), limits(server, clock)
+    here.once("poll:1", 5)
+
+    told = (here.lately("poll:1"), here.lately("poll:2"), there.lately("poll:1"))
+
+    clock.now += 5.1
+    assert (True, False, False) == told
+    assert here.lately("poll:1") is False
+
+
 def test_once_is_shared_by_processes(server, clock):
     """Whoever asks second is told no, in whichever process."""
     limits(server, clock).once("poll:1", 5)

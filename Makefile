@@ -17,7 +17,7 @@ export PYTHONNOUSERSITE := 1
 export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test check lint format matrix fuzz audit scale e2e browser chaos bench lock clean
+.PHONY: help install demo docs test check lint format matrix fuzz audit scale e2e browser chaos bench lock clean
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +64,11 @@ browser: $(DEV) ## Use the dashboard in Chromium; PICTURES=1 renews docs/images
 chaos: $(DEV) ## Kill and disturb a whole installation; SEEDS=1,2,3 for more runs
 	@$(PY) -m pytest -q -n 2 --dist loadgroup tests/chaos $(if $(SEEDS),--chaos-seeds $(SEEDS))
 
+docs: $(DEV) ## Make a site of all pages in site/, which needs no network
+	@rm -rf site
+	@$(PY) -m sphinx -q -W --keep-going -n -b html -c docs . site
+	@echo "site/index.html"
+
 bench: $(RUN) ## Measure speed; FULL=1 full size and peers, ONLY="submit reads", KEEP=1 for bench/results
 	@$(PY) -m bench $(ONLY) $(if $(filter 1,$(FULL)),--full) $(if $(filter 1,$(KEEP)),--out bench/results)
 
@@ -71,7 +76,7 @@ lock: $(RUN) ## Renew both lock files after a change of pyproject.toml; UPGRADE=
 	@sh .ci/lock
 
 clean: ## Remove the environment and caches; the data in .orchestrator and out stay
-	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv dist build site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
 
 # pip runs only when what it would install has changed. A package that left the lock stays behind in
 # an old environment; `make clean` gets rid of it.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-SHELL = frozenset({"sh", "bash", "console"})
+SHELL = frozenset({"sh", "bash"})
 BLOCK = re.compile(
     r"^(?:<!-- (?P<mark>[^\n]+) -->\n)?```(?P<language>[\w-]*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -46,12 +46,12 @@ class Block:
     @property
     def is_program(self) -> bool:
         """Whether a reader is meant to run it."""
-        return self.language in SHELL | {"python"}
+        return self.language in SHELL | {"console", "python"}
 
     @property
     def is_run_here(self) -> bool:
         """Whether it belongs to the session of its page."""
-        return self.kind in {"stays up", "file"} or (self.is_program and not self.mark)
+        return self.kind in {"stays up", "file"} or (self.language in SHELL and not self.mark)
 
 
 def name_of(page: Path) -> str:

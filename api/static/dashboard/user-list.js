@@ -49,7 +49,7 @@ class UserList extends HTMLElement {
     return h(
       "tr",
       {},
-      h("td", { class: "who" }, one.user_id),
+      h("td", { class: "who" }, h("a", { href: `/?user=${encodeURIComponent(one.user_id)}`, title: `The videos of ${one.user_id}` }, one.user_id)),
       h("td", { class: full ? "is-over" : null }, `${count(one.used)} of ${count(one.limit)}`),
       h("td", {}, one.cost_limit === null ? money(one.cost_used) : `${money(one.cost_used)} of ${money(one.cost_limit)}`),
       h("td", { class: "number" }, h("button", { class: "quiet", type: "button", "aria-label": `Change the limits of ${one.user_id}`, onclick: change }, "Change")),

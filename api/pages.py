@@ -26,10 +26,11 @@ _POLICY = (
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 # The scripts make no markup out of texts, and may not: a browser refuses it. `blob:` is the preview
-# of an image before it is sent; `files` is where the storage serves signed addresses, if it does.
+# of an image before it is sent, and files that are fetched for an admin; `files` is where the
+# storage serves signed addresses, if it does.
 _DASHBOARD_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' blob:{files}; media-src 'self'{files}; frame-ancestors 'none'; "
+    "img-src 'self' blob:{files}; media-src 'self' blob:{files}; frame-ancestors 'none'; "
     "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
 

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Route, expect
 
 from orchestrator import quotas, submissions
 from tests.browser.conftest import MakePage, MakeSite
+from tests.browser.gallery import PROMPT, ask, card
 from tests.core import caller, make_request
 
 pytestmark = pytest.mark.timeout(180)  # a browser, a server and a sandbox, on two cores
 
-PROMPT = "A paper boat sails down a rainy street, past reflections of neon signs"
 USER = "test_user"
 PLAYS = "v => !v.paused && v.currentTime > 0.2 && v.videoWidth > 0"
 
 
-def ask(page: Page, prompt: str = PROMPT) -> None:
-    """Type a prompt and send it, as people who keep their hands on the keyboard do."""
-    page.get_by_label("Prompt", exact=True).fill(prompt)
-    page.keyboard.press("Control+Enter")
-
-
-def card(page: Page, prompt: str = PROMPT) -> Any:
-    """The card of a video in the gallery."""
-    return page.locator("video-card").filter(has=page.get_by_role("link", name=prompt, exact=True))
-
-
-def wait_until(element: Any, holds: str) -> None:
+def wait_until(element: Locator, holds: str) -> None:
     """Wait for a function of this element to be true; the policy of the page forbids Playwright's
     own way, which makes code from texts.
     """
@@ -56,39 +44,6 @@ def test_prompt_becomes_a_video_that_plays(make_site: MakeSite, make_page: MakeP
     expect(page.locator("quota-meter")).to_contain_text("1 of 100 videos")
     expect(page.locator("quota-meter")).to_contain_text("$0.80")
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("")
-
-
-def test_form_offers_what_the_model_allows(make_site: MakeSite, make_page: MakePage) -> None:
-    """Any size between the limits here, and the server's own words about one that cannot be."""
-    page = make_page(make_site())
-
-    page.get_by_label("Size").select_option("custom")
-    page.get_by_label("Width").fill("721")
-    expect(page.locator("create-form output")).to_contain_text("size must be")
-    page.get_by_label("Width").fill("640")
-    page.get_by_label("Height").fill("360")
-    expect(page.locator("create-form output")).to_contain_text("$0.40")
-    ask(page)
-
-    expect(card(page)).to_contain_text(re.compile("640 . 360"))
-
-
-def test_reference_image_is_shown_and_sent(make_site: MakeSite, make_page: MakePage) -> None:
-    """With a preview before; it leaves the form with the video that it was for."""
-    page = make_page(make_site())
-    picture = page.screenshot(clip={"x": 0, "y": 0, "width": 64, "height": 64})
-    sent: list[str] = []
-    page.on("request", lambda one: sent.append(one.headers.get("content-type", "")))
-
-    page.locator("#reference").set_input_files(
-        {"name": "boat.png", "mimeType": "image/png", "buffer": picture}
-    )
-    expect(page.get_by_alt_text("Reference image: boat.png")).to_be_visible()
-    ask(page)
-    expect(card(page)).to_be_visible()
-
-    assert any(kind.startswith("multipart/form-data") for kind in sent)
-    expect(page.get_by_alt_text("Reference image: boat.png")).to_be_hidden()
 
 
 def test_remix_stands_in_the_tree_of_versions(make_site: MakeSite, make_page: MakePage) -> None:
@@ -135,28 +90,6 @@ def test_failure_is_told_in_the_servers_words(make_site: MakeSite, make_page: Ma
     expect(card(page).get_by_text("Failed", exact=True)).to_be_visible()
     expect(card(page).locator(".why")).not_to_be_empty()
     expect(card(page).get_by_role("button", name="Retry")).to_be_visible()
-
-
-def test_quota_warns_near_its_end_and_refuses_behind_it(
-    make_site: MakeSite, make_page: MakePage
-) -> None:
-    """The server's own words say why; what was typed stays."""
-    site = make_site()
-    quotas.change(site.ctx, USER, {"videos_limit": 5})
-    for number in range(4):
-        submissions.create(site.ctx, caller(USER), make_request(f"boat {number}"))
-    page = make_page(site)
-
-    expect(page.locator("quota-meter")).to_have_attribute("data-level", "near")
-    ask(page, "the last one")
-    expect(card(page, "the last one")).to_be_visible()
-    expect(page.locator("quota-meter")).to_contain_text("Limit reached")
-    expect(page.locator("create-form output")).to_contain_text("over your quota")
-    ask(page, "one too many")
-
-    expect(page.get_by_role("alert").filter(has_text="Not accepted.")).to_contain_text("5")
-    expect(page.get_by_label("Prompt", exact=True)).to_have_value("one too many")
-    expect(card(page, "one too many")).to_have_count(0)
 
 
 @pytest.mark.parametrize("undone", [True, False], ids=["undone", "left alone"])
@@ -213,6 +146,38 @@ def test_server_restarts_while_somebody_watches(make_site: MakeSite, make_page: 
     expect(card(page).get_by_text("Completed")).to_be_visible()
 
 
+def test_page_says_that_the_browser_is_offline(make_site: MakeSite, make_page: MakePage) -> None:
+    """A stream over a dead connection is only silent."""
+    page = make_page(make_site())
+    expect(page.locator("[data-light=live]")).to_be_visible()
+
+    page.context.set_offline(True)
+    expect(page.locator("[data-light=offline]")).to_be_visible()
+    page.context.set_offline(False)
+
+    expect(page.locator("[data-light=live]")).to_be_visible()
+
+
+def test_gallery_says_that_it_could_not_be_read(make_site: MakeSite, make_page: MakePage) -> None:
+    """Until it can; what one hears of meanwhile is shown, and does not pass for all there is."""
+    site = make_site()
+    submissions.create(site.ctx, caller(USER), make_request("a kite"))
+    page = make_page(site, "/docs")
+    page.route("**/api/videos?*", lambda route: _refuse(route))
+    page.goto(site.url)
+    again = page.get_by_role("button", name="Try again")
+
+    expect(again).to_be_visible()
+    ask(page)
+    expect(card(page)).to_be_visible()
+    expect(again).to_be_visible()
+    page.unroute("**/api/videos?*")
+    again.click()
+
+    expect(page.locator("video-card")).to_have_count(2)
+    expect(again).to_have_count(0)
+
+
 def test_page_asks_by_itself_while_the_stream_is_cut(
     make_site: MakeSite, make_page: MakePage
 ) -> None:
@@ -226,32 +191,6 @@ def test_page_asks_by_itself_while_the_stream_is_cut(
     ask(page)
 
     expect(card(page).get_by_text("Completed")).to_be_visible()
-
-
-def test_same_wish_is_one_video_when_its_answer_was_lost(
-    make_site: MakeSite, make_page: MakePage
-) -> None:
-    """The page sends the same Idempotency-Key again."""
-    page = make_page(make_site())
-    lost: list[int] = []
-
-    def lose(route: Route) -> None:
-        if route.request.method == "POST" and not lost:
-            lost.append(route.fetch().status)
-            route.abort()
-        else:
-            route.continue_()
-
-    page.route("**/api/videos", lose)
-
-    ask(page)
-    expect(page.get_by_role("alert").filter(has_text="does not answer")).to_be_visible()
-    page.get_by_role("button", name="Make video").click()
-
-    expect(page.get_by_label("Prompt", exact=True)).to_have_value("")
-    expect(card(page).get_by_text("Completed")).to_be_visible()
-    expect(card(page)).to_have_count(1)
-    assert [202] == lost
 
 
 def test_filters_are_in_the_address(make_site: MakeSite, make_page: MakePage) -> None:
@@ -306,16 +245,6 @@ def test_prompt_is_shown_as_it_was_typed(make_site: MakeSite, make_page: MakePag
 
     expect(page.get_by_role("dialog").get_by_role("heading", level=2)).to_have_text(prompt)
     assert 0 == page.locator("h2 b, h3 b, h2 img, h3 img").count()
-
-
-def test_new_user_is_shown_how_to_begin(make_site: MakeSite, make_page: MakePage) -> None:
-    """An empty gallery offers prompts to start with."""
-    page = make_page(make_site())
-
-    page.get_by_role("button", name="A paper boat").click()
-
-    expect(page.get_by_label("Prompt", exact=True)).to_have_value(PROMPT)
-    expect(page.get_by_label("Prompt", exact=True)).to_be_focused()
 
 
 def _refuse(route: Route) -> None:

@@ -7,7 +7,7 @@
 
 import { h, icon } from "./dom.js";
 import { isLive } from "./format.js";
-import { call, freshKey, videoPath } from "./server.js";
+import { call, freshKey, keyless, looked, videoPath } from "./server.js";
 import { store } from "./store.js";
 import { complain, toast } from "./toasts.js";
 
@@ -22,9 +22,10 @@ const deletions = new Map();
 export function actionsOf(video) {
   /** @type {Action[]} */
   const found = [];
+  if (looked !== null) return keyless || video.file_url === null ? [] : [download(video.file_url)];
   if (video.status === "completed") {
     found.push({ name: "remix", label: "Remix", run: askForRemix });
-    if (video.file_url !== null) found.push({ name: "download", label: "Download", href: video.file_url });
+    if (video.file_url !== null) found.push(download(video.file_url));
   }
   if (isLive(video)) found.push({ name: "cancel", label: "Cancel", run: cancel });
   if (video.status === "failed" || video.status === "cancelled") {
@@ -37,6 +38,9 @@ export function actionsOf(video) {
   found.push({ name: "trash", label: "Delete", run: remove });
   return found;
 }
+
+/** @param {string} href @returns {Action} */
+const download = (href) => ({ name: "download", label: "Download", href });
 
 /**
  * @param {Video} video

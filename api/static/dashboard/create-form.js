@@ -18,6 +18,8 @@ class CreateForm extends HTMLElement {
   #submit = /** @type {HTMLButtonElement} */ (need("[type=submit]", this));
   #price = need("output", this);
   #image = need("image-field", this);
+  #more = need("more-fields", this);
+  #note = need("#form-note", this);
   /** @type {Model[]} */
   #models = [];
   /** Of the last submission whose fate is not known: sent again, it must not make a second video. */
@@ -33,7 +35,7 @@ class CreateForm extends HTMLElement {
     need("#model", this).addEventListener("change", () => this.#allow());
     this.#form.addEventListener("input", (event) => {
       if (event.target !== this.#prompt) this.#priceSoon();
-      this.#mark(null);
+      this.#unmark();
     });
     need("#size", this).addEventListener("change", () => this.#custom());
     this.#counted();
@@ -57,8 +59,7 @@ class CreateForm extends HTMLElement {
     if (model === undefined) return;
     fillSeconds(need("#seconds", this), model);
     fillSizes(need("#size", this), model);
-    need("#quality-field", this).hidden = !model.quality;
-    need("#quality", this).disabled = !model.quality;
+    this.#more.quality = model.quality;
     this.#image.hidden = !model.input_reference;
     this.#custom();
     this.#priceSoon();
@@ -78,28 +79,27 @@ class CreateForm extends HTMLElement {
     counter.classList.toggle("is-over", length > PROMPT_MAX);
   }
 
-  /** @returns {Record<string, string>} what was chosen, in the words of the API */
-  #wish() {
+  /** @returns {Record<string, string>} what decides about the price, in the words of the API */
+  #shape() {
     const given = /** @type {Record<string, string>} */ (Object.fromEntries(new FormData(this.#form)));
-    if (given.size === "custom") given.size = `${given.width}x${given.height}`;
-    const wish = { prompt: given.prompt, model: given.model, seconds: given.seconds, size: given.size };
-    return given.quality ? { ...wish, quality: given.quality } : wish;
+    const size = given.size === "custom" ? `${given.width}x${given.height}` : given.size;
+    return { model: given.model, seconds: given.seconds, size };
   }
 
   async #ask() {
     if (this.#models.length === 0) return;
     try {
-      const found = await call("POST", "/api/estimate", { body: { ...this.#wish(), prompt: "?" } });
+      const found = await call("POST", "/api/estimate", { body: { ...this.#shape(), prompt: "?" } });
       const left = found.allowed ? `${count(found.remaining)} left this month` : "over your quota";
       fill(this.#price, h("strong", {}, money(found.cost)), h("span", { class: found.allowed ? "dim" : "is-over" }, left));
     } catch (error) {
-      const told = error instanceof ApiError && error.status === 400;
-      fill(this.#price, h("span", { class: told ? "is-over" : "dim" }, told ? error.message : "–"));
+      fill(this.#price, h("span", { class: "dim" }, "–"));
+      this.#marked(error);
     }
   }
 
   async #send() {
-    const wish = this.#wish();
+    const wish = { prompt: this.#prompt.value, ...this.#shape(), ...this.#more.wish };
     const file = this.#image.file;
     const same = JSON.stringify([wish, file?.name, file?.size, file?.lastModified]);
     if (this.#unsure.wish !== same) this.#unsure = { key: freshKey(), wish: same };
@@ -113,8 +113,9 @@ class CreateForm extends HTMLElement {
       this.#reset();
       this.dispatchEvent(new CustomEvent("asked", { detail: video }));
     } catch (error) {
-      if (error instanceof ApiError) this.#mark(error.param, error.message);
-      complain(error, "Not accepted.");
+      const field = this.#marked(error);
+      if (field === null) complain(error, "Not accepted.");
+      else field.focus();
     } finally {
       this.#submit.disabled = false;
       this.#submit.removeAttribute("aria-busy");
@@ -124,27 +125,49 @@ class CreateForm extends HTMLElement {
   #reset() {
     this.#prompt.value = "";
     this.#image.clear();
+    this.#more.clear();
     this.#counted();
     this.#prompt.focus({ preventScroll: true });
   }
 
-  /** Marks the field that the server has named. @param {string | null | undefined} param @param {string} [message] */
-  #mark(param, message = "") {
-    for (const field of this.#form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
-    const note = need("#form-note", this);
-    note.textContent = param ? message : "";
-    const field = param ? this.#form.elements.namedItem(param) : null;
-    if (field instanceof HTMLElement) {
-      field.setAttribute("aria-invalid", "true");
-      field.focus();
+  /**
+   * Says at a field what the server has said about it.
+   *
+   * @param {unknown} error
+   * @returns {HTMLElement | null} the field, if the error is about one
+   */
+  #marked(error) {
+    this.#unmark();
+    const field = error instanceof ApiError && error.param ? this.#field(error.param) : null;
+    if (!(field instanceof HTMLElement)) return null;
+    if (this.#more.contains(field)) this.#more.unfold();
+    field.setAttribute("aria-invalid", "true");
+    field.setAttribute("aria-errormessage", this.#note.id);
+    field.closest(".noted")?.append(this.#note);
+    this.#note.textContent = /** @type {Error} */ (error).message;
+    return field;
+  }
+
+  /** @param {string} param as the API calls it */
+  #field(param) {
+    const custom = need("#size", this).value === "custom";
+    const name = param === "input_reference" ? "reference" : param === "size" && custom ? "width" : param;
+    return this.#form.elements.namedItem(name);
+  }
+
+  #unmark() {
+    this.#note.textContent = "";
+    for (const field of this.querySelectorAll("[aria-invalid]")) {
+      field.removeAttribute("aria-invalid");
+      field.removeAttribute("aria-errormessage");
     }
   }
 }
 
-/** @param {Record<string, string>} wish @param {File} file */
+/** @param {Record<string, string | number>} wish @param {File} file */
 function asForm(wish, file) {
   const form = new FormData();
-  for (const [name, value] of Object.entries(wish)) form.append(name, value);
+  for (const [name, value] of Object.entries(wish)) form.append(name, String(value));
   form.append("input_reference", file);
   return form;
 }

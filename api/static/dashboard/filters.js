@@ -1,5 +1,7 @@
 /** Which videos the gallery shows: kept in the address, so that a view can be sent to somebody. */
 
+import { withUser } from "./server.js";
+
 /** @typedef {import("./types.js").Video} Video */
 
 const STATUSES = ["queued", "in_progress", "completed", "failed", "cancelled"];
@@ -45,7 +47,7 @@ export function writeFilters(filters) {
  * @returns {URLSearchParams} the same, as `GET /api/videos` takes it
  */
 export function asQuery({ status, model, from, to, q }) {
-  const query = new URLSearchParams();
+  const query = withUser(new URLSearchParams());
   if (status === "archived") query.set("archived", "true");
   else if (status !== "") query.set("status", status);
   if (model !== "") query.set("model", model);

@@ -11,7 +11,7 @@ const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long" }
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
 /** @type {Record<string, string>} */
-export const STATUS_NAMES = {
+const STATUS_NAMES = {
   queued: "Queued",
   in_progress: "In progress",
   completed: "Completed",
@@ -95,9 +95,7 @@ export function keepTimes() {
 export function statusName(video) {
   if (video.hold_reason !== null) return "Held";
   if (video.status === "in_progress" && video.progress >= 99) return "Storing";
-  if (video.status === "queued" && video.run_at !== null && Date.parse(video.run_at) > Date.now()) {
-    return "Scheduled";
-  }
+  if (isScheduled(video)) return "Scheduled";
   return STATUS_NAMES[video.status];
 }
 
@@ -107,8 +105,15 @@ export const holdText = (reason) => HOLDS[reason] ?? reason;
 /** @param {import("./types.js").Video} video */
 export const isLive = (video) => video.status === "queued" || video.status === "in_progress";
 
+/** Whether its time has not come. @param {import("./types.js").Video} video */
+export function isScheduled(video) {
+  return video.status === "queued" && video.run_at !== null && Date.parse(video.run_at) > Date.now();
+}
+
+/** What decides about colours. @param {import("./types.js").Video} video */
+export const stateOf = (video) => (video.hold_reason === null ? video.status : "held");
+
 /** @param {import("./types.js").Video} video */
 export function statusChip(video) {
-  const state = video.hold_reason === null ? video.status : "held";
-  return h("span", { class: "chip", "data-status": state }, statusName(video));
+  return h("span", { class: "chip", "data-status": stateOf(video) }, statusName(video));
 }

@@ -2,7 +2,7 @@
 
 import { open } from "./actions.js";
 import { h } from "./dom.js";
-import { between, bytes, holdText, moment, money, STATUS_NAMES, statusChip } from "./format.js";
+import { between, bytes, holdText, moment, money, statusChip } from "./format.js";
 
 /** @typedef {import("./types.js").Video} Video @typedef {import("./types.js").VideoEvent} VideoEvent */
 
@@ -11,7 +11,7 @@ const TOLD = {
   created: "Accepted",
   remixed: "Asked for as a remix",
   retried: "Asked for again",
-  status_changed: (data) => `${STATUS_NAMES[data.from] ?? data.from} → ${STATUS_NAMES[data.to] ?? data.to}`,
+  status_changed: "Taken by the provider",
   progress: (data) => (data.progress >= 99 ? "The provider has finished; copying" : `${data.progress} %`),
   completed: (data) => `Stored${data.bytes ? `, ${bytes(data.bytes)}` : ""}`,
   thumbnail_ready: "Picture ready",
@@ -31,7 +31,7 @@ const ATTEMPTS = {
   sent: "Sent; no answer yet",
   accepted: "Accepted",
   rejected: "Refused or not delivered",
-  unknown: "Unknown; being looked for",
+  unknown: "Unknown; no answer came",
   abandoned: "Not found at the provider",
 };
 
@@ -84,7 +84,7 @@ export function familyTree(family, id) {
 /** @param {Video} video @param {string} id */
 function leaf(video, id) {
   const kind = video.retry_of === null ? video.kind : "retry";
-  const label = [h("span", { class: "dim" }, `${kind} `), video.prompt];
+  const label = [h("span", { class: "dim" }, `${kind} `), h("bdi", {}, video.prompt)];
   const follow = (/** @type {MouseEvent} */ event) => { event.preventDefault(); open(video.id); };
   return h(
     "div",
@@ -100,10 +100,14 @@ function said(event) {
   return typeof told === "string" ? told : told(event.event_data);
 }
 
-/** Of progress that follows on progress only the last. @param {VideoEvent[]} events */
+/**
+ * Of progress that follows on progress only the last; and of an end only the event that says how.
+ *
+ * @param {VideoEvent[]} events
+ */
 function drawnTogether(events) {
-  const follows = (/** @type {number} */ n) => events[n].event_type === "progress" && events[n + 1]?.event_type === "progress";
-  return events.filter((_, n) => !follows(n));
+  const told = events.filter((one) => one.event_type !== "status_changed" || one.event_data.to === "in_progress");
+  return told.filter((one, n) => one.event_type !== "progress" || told[n + 1]?.event_type !== "progress");
 }
 
 /** @param {string} title @param {...any} content */

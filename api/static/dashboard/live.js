@@ -4,7 +4,7 @@
  * happened (detail: the event).
  */
 
-import { ApiError, get } from "./server.js";
+import { ApiError, get, looked, withUser } from "./server.js";
 import { store } from "./store.js";
 
 const POLL_MS = 3000;
@@ -22,8 +22,19 @@ class Live extends EventTarget {
   #timer = 0;
   #reopen = 0;
 
+  constructor() {
+    super();
+    // A connection that nothing comes over looks like one over which nothing happens.
+    addEventListener("offline", () => this.become("offline"));
+    addEventListener("online", () => this.#again());
+  }
+
   start() {
     this.stop();
+    if (looked !== null) {
+      this.#ask(); // a stream tells of one's own videos
+      return;
+    }
     const source = new EventSource("/api/events/stream");
     this.#source = source;
     source.addEventListener("open", () => this.#opened());
@@ -50,15 +61,19 @@ class Live extends EventTarget {
 
   /** @param {EventSource} source */
   #cut(source) {
-    if (this.#timer === 0) {
-      this.#timer = setInterval(() => this.#poll(), POLL_MS);
-      this.#poll();
-    }
+    this.#ask();
     // The browser connects again by itself, except after an answer that is no stream.
     if (source.readyState === EventSource.CLOSED) {
       clearTimeout(this.#reopen);
       this.#reopen = setTimeout(() => this.#again(), REOPEN_MS);
     }
+  }
+
+  /** Asks until the stream is open. */
+  #ask() {
+    if (this.#timer !== 0) return;
+    this.#timer = setInterval(() => this.#poll(), POLL_MS);
+    this.#poll();
   }
 
   #again() {
@@ -67,7 +82,8 @@ class Live extends EventTarget {
 
   async #poll() {
     try {
-      const page = await get("/api/videos?limit=50&archived=any");
+      const query = withUser(new URLSearchParams({ limit: "50", archived: "any" }));
+      const page = await get(`/api/videos?${query}`);
       page.data.forEach(store.put, store);
       const seen = new Set(page.data.map((/** @type {any} */ video) => video.id));
       for (const video of store.live()) if (!seen.has(video.id)) store.ask(video.id);

@@ -2,6 +2,7 @@
 
 import "./create-form.js";
 import "./image-field.js";
+import "./more-fields.js";
 import "./page-bar.js";
 import "./quota-meter.js";
 import "./sign-in.js";
@@ -13,7 +14,7 @@ import { need } from "./dom.js";
 import { readFilters } from "./filters.js";
 import { keepTimes } from "./format.js";
 import { live } from "./live.js";
-import { get } from "./server.js";
+import { get, looked } from "./server.js";
 import { complain } from "./toasts.js";
 
 const bar = need("page-bar");
@@ -26,6 +27,7 @@ const quota = need("quota-meter");
 /** @param {import("./types.js").Session} who */
 async function begin(who) {
   bar.session = who;
+  if (looked !== null) showWhose(looked);
   document.documentElement.dataset.ready = "";
   live.start();
   gallery.show(readFilters());
@@ -34,11 +36,19 @@ async function begin(who) {
   need("video-detail").restore();
   try {
     const models = (await get("/api/models")).data;
-    form.models = models;
+    if (looked === null) form.models = models;
     filters.models = models;
   } catch (error) {
     complain(error, "The models could not be read.");
   }
+}
+
+/** An admin only looks. @param {string} user */
+function showWhose(user) {
+  need(".side").hidden = true;
+  need(".looked").hidden = false;
+  need(".looked strong").textContent = user;
+  need("#gallery-title").textContent = `Videos of ${user}`;
 }
 
 async function start() {

@@ -1,6 +1,7 @@
 /** A player for a finished video. */
 
 import { h } from "./dom.js";
+import { keyless, looked, showFile } from "./server.js";
 import { toast } from "./toasts.js";
 
 /**
@@ -14,9 +15,8 @@ export function player(video, { autoplay = false } = {}) {
     return h("p", { class: "blank" }, "Your browser cannot play this kind of file. ", h("a", { href: video.file_url, download: true }, "Download it"), " to watch it.");
   }
   const failed = () => toast("The video could not be played.", { error: true });
-  return h("video", {
-    src: video.file_url,
-    poster: video.thumbnail_url,
+  const element = h("video", {
+    poster: keyless && looked !== null ? null : video.thumbnail_url,
     controls: true,
     loop: true,
     playsinline: true,
@@ -26,4 +26,6 @@ export function player(video, { autoplay = false } = {}) {
     "aria-label": video.prompt.slice(0, 200),
     onerror: failed,
   });
+  showFile(element, /** @type {string} */ (video.file_url));
+  return element;
 }

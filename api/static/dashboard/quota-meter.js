@@ -3,7 +3,7 @@
 import { fill, h, icon, soon } from "./dom.js";
 import { count, day, money } from "./format.js";
 import { live } from "./live.js";
-import { get } from "./server.js";
+import { get, looked } from "./server.js";
 
 const NEAR = 0.8;
 const MATTERS = new Set(["created", "remixed", "retried", "completed", "failed", "cancelled", "charged"]);
@@ -21,7 +21,7 @@ class QuotaMeter extends HTMLElement {
   /** Looks again. */
   async refresh() {
     try {
-      this.#paint(await get("/api/quota"));
+      this.#paint(await get(looked === null ? "/api/quota" : `/api/users/${encodeURIComponent(looked)}/quota`));
     } catch {
       // The old figures are better than none; whether the server is there, others say.
     }

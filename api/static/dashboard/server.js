@@ -11,6 +11,12 @@ export const session = new EventTarget();
 /** With AUTH=off there are no keys: whoever sits here may be the admin by saying so. */
 export const keyless = document.documentElement.dataset.auth === "off";
 
+/** The user whose videos an admin looks at (`?user=…`); null: the videos are one's own. */
+export const looked = new URLSearchParams(location.search).get("user");
+
+/** @type {Record<string, string>} */
+const AS_ADMIN = keyless ? { "X-User-Id": "admin" } : {};
+
 export class ApiError extends Error {
   /**
    * @param {string} message
@@ -38,7 +44,7 @@ export class ApiError extends Error {
  */
 export async function call(method, path, { body, headers = {}, signal, keepalive } = {}) {
   /** @type {Record<string, string>} */
-  const all = { Accept: "application/json", "X-Requested-With": "dashboard", ...headers };
+  const all = { Accept: "application/json", "X-Requested-With": "dashboard", ...(looked && AS_ADMIN), ...headers };
   const form = body instanceof FormData;
   if (body !== undefined && !form) all["Content-Type"] = "application/json";
   const sent = body === undefined || form ? body : JSON.stringify(body);
@@ -71,7 +77,37 @@ export const get = (path, options) => call("GET", path, options);
  * @returns {Promise<any>}
  */
 export function asAdmin(method, path, body) {
-  return call(method, path, { body, headers: keyless ? { "X-User-Id": "admin" } : {} });
+  return call(method, path, { body, headers: AS_ADMIN });
+}
+
+/**
+ * Adds to a query whose videos are meant.
+ *
+ * @param {URLSearchParams} query
+ */
+export function withUser(query) {
+  if (looked !== null) query.set("user_id", looked);
+  return query;
+}
+
+/**
+ * Gives an element its file. Without keys a browser asks for files as whoever sits here, so those
+ * that an admin looks at are fetched for it.
+ *
+ * @param {HTMLImageElement | HTMLVideoElement} element
+ * @param {string} url
+ */
+export async function showFile(element, url) {
+  if (!keyless || looked === null) {
+    element.src = url;
+    return;
+  }
+  try {
+    const answer = await fetch(url, { headers: AS_ADMIN });
+    element.src = URL.createObjectURL(await answer.blob());
+  } catch {
+    element.dispatchEvent(new Event("error"));
+  }
 }
 
 /**

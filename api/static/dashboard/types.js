@@ -28,6 +28,8 @@
  * @property {string | null} finished_at
  * @property {string | null} expires_at
  * @property {string | null} run_at
+ * @property {number} priority
+ * @property {string | null} webhook_url
  * @property {string | null} archived_at
  * @property {number | null} cost_estimated
  * @property {number | null} cost_actual

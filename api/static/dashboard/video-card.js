@@ -2,15 +2,16 @@
 
 import { actionButton, actionsOf, open } from "./actions.js";
 import { fill, h, icon } from "./dom.js";
-import { dimensions, holdText, isLive, money, statusChip, statusName, timeAgo } from "./format.js";
+import { dimensions, holdText, isLive, money, stateOf, statusChip, timeAgo } from "./format.js";
 import { player } from "./player.js";
+import { moved, screenOf } from "./screen.js";
+import { showFile } from "./server.js";
 
 /** @typedef {import("./types.js").Video} Video */
 
 class VideoCard extends HTMLElement {
   /** @type {Video | null} */
   #video = null;
-  #bar = h("progress", { max: 100 });
   #screen = h("div", { class: "screen" });
   #body = h("div", { class: "card-body" });
 
@@ -22,12 +23,8 @@ class VideoCard extends HTMLElement {
   set video(video) {
     const before = this.#video;
     this.#video = video;
-    this.dataset.status = video.hold_reason === null ? video.status : "held";
-    this.#bar.value = video.progress;
-    if (before !== null && onlyProgress(before, video)) {
-      this.querySelector(".percent")?.replaceChildren(`${video.progress} %`);
-      return;
-    }
+    this.dataset.status = stateOf(video);
+    if (before !== null && onlyProgress(before, video) && moved(this.#screen, video)) return;
     if (before === null || looks(before) !== looks(video)) this.#show(video);
     this.#describe(video);
   }
@@ -40,7 +37,7 @@ class VideoCard extends HTMLElement {
   #show(video) {
     if (this.#screen.querySelector("video") !== null) return; // somebody is watching
     if (video.file_url === null) {
-      fill(this.#screen, this.#placeholder(video));
+      fill(this.#screen, screenOf(video));
       return;
     }
     const name = `Play: ${video.prompt.slice(0, 80)}`;
@@ -49,14 +46,6 @@ class VideoCard extends HTMLElement {
       picture(video),
       h("button", { class: "play", type: "button", "aria-label": name, onclick: () => this.#play() }, icon("play")),
     );
-  }
-
-  /** @param {Video} video */
-  #placeholder(video) {
-    if (!isLive(video)) return h("span", { class: "blank" }, icon("film"));
-    this.#bar.setAttribute("aria-label", `Progress of: ${video.prompt.slice(0, 80)}`);
-    if (video.status === "queued") this.#bar.removeAttribute("value");
-    return h("div", { class: "making" }, h("span", { class: "percent" }, percent(video)), this.#bar);
   }
 
   #play() {
@@ -72,7 +61,7 @@ class VideoCard extends HTMLElement {
       event.preventDefault();
       open(video.id);
     };
-    const shape = `${video.model} · ${video.seconds} s · ${dimensions(video.size)}`;
+    const shape = [video.model, `${video.seconds} s`, dimensions(video.size)].map((fact) => [" · ", h("span", { class: "nowrap" }, fact)]);
     fill(
       this.#body,
       h(
@@ -81,27 +70,24 @@ class VideoCard extends HTMLElement {
         statusChip(video),
         h("div", { class: "tools" }, actionsOf(video).map((action) => actionButton(video, action, true))),
       ),
-      h("h3", {}, h("a", { href: `?video=${video.id}`, onclick: follow }, video.prompt)),
+      h("h3", { dir: "auto" }, h("a", { href: `?video=${video.id}`, onclick: follow }, video.prompt)),
       reason(video),
-      h("p", { class: "dim facts" }, timeAgo(video.created_at), ` · ${shape} · ${money(video.cost_actual || video.cost_estimated)}`),
+      h("p", { class: "dim facts" }, h("span", {}, timeAgo(video.created_at), shape.flat()), h("span", {}, money(isLive(video) ? video.cost_estimated : video.cost_actual))),
     );
   }
 }
 
 /** @param {Video} video */
-function percent(video) {
-  return video.status === "queued" ? statusName(video) : `${video.progress} %`;
-}
-
-/** @param {Video} video */
-export function picture(video) {
+function picture(video) {
   if (video.thumbnail_url === null) return h("span", { class: "blank" }, icon("film"));
-  return h("img", { src: video.thumbnail_url, alt: "", loading: "lazy", decoding: "async" });
+  const image = h("img", { alt: "", loading: "lazy", decoding: "async" });
+  showFile(image, video.thumbnail_url);
+  return image;
 }
 
 /** @param {Video} video */
 function reason(video) {
-  if (video.hold_reason !== null) return h("p", { class: "why" }, holdText(video.hold_reason));
+  if (video.hold_reason !== null) return h("p", { class: "why", "data-status": "held" }, holdText(video.hold_reason));
   if (video.error !== null) return h("p", { class: "why" }, video.error.message);
   return null;
 }

@@ -5,12 +5,13 @@
 
 import { actionButton, actionsOf } from "./actions.js";
 import { fill, h, icon, need, soon } from "./dom.js";
-import { between, bytes, dimensions, holdText, isLive, moment, money, statusChip } from "./format.js";
+import { between, bytes, dimensions, holdText, isLive, isScheduled, moment, money, statusChip } from "./format.js";
 import { attemptTable, familyTree, timeline } from "./history.js";
 import { live } from "./live.js";
 import { player } from "./player.js";
 import { remixForm } from "./remix-form.js";
-import { get, videoPath } from "./server.js";
+import { moved, screenOf } from "./screen.js";
+import { get, looked, videoPath } from "./server.js";
 import { store } from "./store.js";
 
 /** @typedef {import("./types.js").Video} Video */
@@ -98,19 +99,13 @@ class VideoDetail extends HTMLElement {
   /** @param {Video} video */
   #changed(video) {
     if (video.id !== this.#id) return;
-    const bar = this.#screen.querySelector("progress");
-    if (bar !== null && video.status === "in_progress" && bar.hasAttribute("value")) {
-      bar.value = video.progress;
-      need(".percent", this.#screen).textContent = `${video.progress} %`;
-      return;
-    }
-    this.#paint(video);
+    if (!moved(this.#screen, video)) this.#paint(video);
   }
 
   /** @param {Video} video */
   #paint(video) {
     fill(this.#title, video.prompt);
-    if (this.#screen.querySelector("video") === null) fill(this.#screen, screenOf(video));
+    if (this.#screen.querySelector("video") === null) fill(this.#screen, video.file_url === null ? screenOf(video) : player(video));
     fill(this.#facts, facts(video));
     const actions = actionsOf(video).map((action) =>
       action.name === "remix" ? { ...action, run: () => this.#askForRemix(video) } : action,
@@ -141,25 +136,16 @@ class VideoDetail extends HTMLElement {
 }
 
 /** @param {Video} video */
-function screenOf(video) {
-  if (video.file_url !== null) return player(video);
-  if (!isLive(video)) return h("span", { class: "blank" }, icon("film"));
-  const waits = video.status === "queued";
-  return h(
-    "div",
-    { class: "making" },
-    h("span", { class: "percent" }, waits ? "Queued" : `${video.progress} %`),
-    h("progress", { max: 100, value: waits ? null : video.progress, "aria-label": "Progress" }),
-  );
-}
-
-/** @param {Video} video */
 function facts(video) {
   const rows = [
     ["Model", video.quality === null ? video.model : `${video.model}, ${video.quality}`],
     ["Length", `${video.seconds} s`],
     ["Size", dimensions(video.size)],
+    ["User", looked],
     ["Asked for", moment(video.created_at)],
+    ["Starts", isScheduled(video) && moment(/** @type {string} */ (video.run_at))],
+    ["Priority", video.priority !== 0 && String(video.priority)],
+    ["Webhook", video.webhook_url],
     ["Finished", video.finished_at && moment(video.finished_at)],
     ["Took", video.finished_at && between(video.created_at, video.finished_at)],
     ["Kept until", video.expires_at && moment(video.expires_at)],
@@ -169,7 +155,7 @@ function facts(video) {
   ].filter(([, value]) => value);
   return [
     h("p", { class: "row" }, statusChip(video), video.archived_at && h("span", { class: "chip" }, "Archived")),
-    video.hold_reason && h("p", { class: "why" }, holdText(video.hold_reason)),
+    video.hold_reason && h("p", { class: "why", "data-status": "held" }, holdText(video.hold_reason)),
     video.error && h("p", { class: "why" }, video.error.message, " ", h("code", {}, video.error.code)),
     h("dl", {}, rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
   ];

@@ -4,7 +4,7 @@ import { need, soon } from "./dom.js";
 import { areSet, readFilters, writeFilters } from "./filters.js";
 import { count } from "./format.js";
 import { live } from "./live.js";
-import { get } from "./server.js";
+import { get, withUser } from "./server.js";
 
 const TYPING_MS = 250;
 const COUNTS_MS = 800;
@@ -36,7 +36,7 @@ class VideoFilters extends HTMLElement {
   /** Shows how many videos there are of each status. */
   async count() {
     try {
-      const stats = await get("/api/stats");
+      const stats = await get(`/api/stats?${withUser(new URLSearchParams())}`);
       const counts = { ...stats, all: stats.total - stats.archived };
       for (const badge of this.querySelectorAll("[data-count]")) {
         badge.textContent = count(counts[/** @type {HTMLElement} */ (badge).dataset.count ?? ""]);

@@ -3,7 +3,7 @@
 import "./video-card.js";
 import { fill, h, icon, need } from "./dom.js";
 import { areSet, asQuery, matches, readFilters } from "./filters.js";
-import { get } from "./server.js";
+import { get, looked } from "./server.js";
 import { store } from "./store.js";
 
 /** @typedef {import("./types.js").Video} Video */
@@ -19,6 +19,8 @@ class VideoGallery extends HTMLElement {
   #cursor = null;
   #asked = new AbortController();
   #busy = false;
+  /** Whether the last page could not be read: news of single videos does not hide that. */
+  #broken = false;
   /** @type {Map<string, HTMLLIElement>} */
   #items = new Map();
 
@@ -48,6 +50,7 @@ class VideoGallery extends HTMLElement {
   async #more(anew = false) {
     if (this.#busy) return;
     this.#busy = true;
+    this.#broken = false;
     const { signal } = this.#asked;
     const query = asQuery(this.#filters);
     query.set("limit", String(PAGE));
@@ -76,17 +79,19 @@ class VideoGallery extends HTMLElement {
 
   #settle() {
     this.classList.remove("is-loading");
+    if (this.#broken) return;
     if (this.#items.size > 0) {
       fill(this.#state);
     } else if (areSet(this.#filters)) {
       fill(this.#state, icon("search"), h("p", {}, "No video matches these filters."));
     } else {
-      fill(this.#state, icon("film"), h("p", {}, h("strong", {}, "No videos yet.")), h("p", { class: "dim" }, "Write a prompt, and the first one appears here while it is made."), this.#examples());
+      fill(this.#state, icon("film"), h("p", {}, h("strong", {}, "No videos yet.")), looked === null && this.#beginning());
     }
     if (this.#cursor !== null) fill(this.#state, h("p", { class: "dim" }, "Loading more…"));
   }
 
-  #examples() {
+  /** How one gets a first video. */
+  #beginning() {
     const prompts = [
       "A paper boat sails down a rainy street, past reflections of neon signs",
       "A red kite over a grassy park, seen from the tip of a pine",
@@ -98,7 +103,9 @@ class VideoGallery extends HTMLElement {
       field.dispatchEvent(new Event("input", { bubbles: true }));
       field.focus();
     };
-    return h("div", { class: "examples" }, prompts.map((prompt) => h("button", { class: "quiet", type: "button", onclick: () => choose(prompt) }, prompt)));
+    const buttons = prompts.map((prompt) => h("button", { class: "quiet", type: "button", onclick: () => choose(prompt) }, prompt));
+    const how = "Write a prompt, or begin with one of these. The video appears here while it is made.";
+    return h("div", { class: "examples" }, h("p", { class: "dim" }, how), buttons);
   }
 
   #skeleton() {
@@ -109,6 +116,7 @@ class VideoGallery extends HTMLElement {
   /** @param {Error} error @param {boolean} anew */
   #failed(error, anew) {
     this.classList.remove("is-loading");
+    this.#broken = true;
     if (anew && this.#items.size === 0) this.#list.replaceChildren();
     const again = () => (anew ? this.show(this.#filters) : this.#more());
     fill(this.#state, icon("warning"), h("p", {}, error.message), h("button", { class: "quiet", type: "button", onclick: again }, "Try again"));

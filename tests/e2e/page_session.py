@@ -13,7 +13,9 @@ from pathlib import Path
 from orchestrator.local.ports import free_port
 from tests.pages import ROOT, Block, blocks
 
-PATIENCE = 110.0
+PATIENCE = 300.0
+"""Seconds for a page: many times what it takes where nothing else runs."""
+
 _PORT = re.compile(r"(?:(?<=127\.0\.0\.1:)|(?<=PORT=)|(?<=--port ))\d{4}\b")
 _OWN = frozenset({".git", ".venv", ".orchestrator", "out", "site"})
 _BEGIN = """\

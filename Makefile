@@ -50,6 +50,7 @@ lint: $(DEV) ## Run lint, types and import rules only
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(PY) -c 'from importlinter.cli import lint_imports_command as run; run()' --no-logo
+	@DENO_DIR=.deno_cache DENO_NO_UPDATE_CHECK=1 $(PY) -m deno check --quiet api/static/dashboard
 
 format: $(DEV) ## Format the code and repair what lint can repair
 	@$(PY) -m ruff check --fix .
@@ -76,7 +77,7 @@ lock: $(RUN) ## Renew both lock files after a change of pyproject.toml; UPGRADE=
 	@sh .ci/lock
 
 clean: ## Remove the environment and caches; the data in .orchestrator and out stay
-	rm -rf .venv dist build site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv dist build site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .deno_cache .hypothesis .coverage .coverage.*
 
 # pip runs only when what it would install has changed. A package that left the lock stays behind in
 # an old environment; `make clean` gets rid of it.

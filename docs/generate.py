@@ -174,12 +174,13 @@ def _profile_answers() -> str:
 
 
 def _document() -> dict[str, Any]:
-    with _app() as app:
+    with application() as app:
         return openapi.document(app)
 
 
 @contextmanager
-def _app() -> Iterator[Flask]:
+def application() -> Iterator[Flask]:
+    """The API with no settings at all: it can be asked about itself only."""
     ctx = context.build(settings.load({}))
     try:
         yield create_app(ctx)
@@ -188,7 +189,7 @@ def _app() -> Iterator[Flask]:
 
 
 def _permissions() -> str:
-    with _app() as app:
+    with application() as app:
         found = permissions.table(app)
     rows = ([f"`{one.method} {one.path}`", *one.cells.values()] for one in found)
     return _table(("Request", *permissions.ROLES), rows)

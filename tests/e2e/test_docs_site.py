@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -39,16 +40,29 @@ def test_site_has_every_page(site: Path) -> None:
 
 
 def test_site_fetches_nothing_from_elsewhere(site: Path) -> None:
-    """Scripts, styles, fonts and pictures are its own."""
+    """Scripts, styles, fonts and pictures are its own, and there."""
     fetched = {
-        address
+        (file.parent, address.partition("?")[0].partition("#")[0])
         for pattern, kind in ((FETCHED, "*.html"), (STYLED, "*.css"))
         for file in site.rglob(kind)
         for address in pattern.findall(file.read_text(encoding="utf-8"))
+        if not address.startswith("data:")
     }
 
+    elsewhere = {address for folder, address in fetched if not (folder / address).exists()}
+
     assert fetched
-    assert set() == {one for one in fetched if re.match(r"(?:[a-z]+:)?//", one)}
+    assert set() == elsewhere
+
+
+def test_site_has_the_reference_of_the_api(site: Path) -> None:
+    """It shows what a server shows, and the page about the API leads to it."""
+    document = json.loads((site / "openapi.json").read_text(encoding="utf-8"))
+
+    shown = (site / "api.html").read_text(encoding="utf-8")
+
+    assert set() == {path for path in document["paths"] if f"<code>{path}</code>" not in shown}
+    assert 'href="../../api.html"' in (site / "docs" / "reference" / "http-api.html").read_text()
 
 
 def test_diagrams_of_the_site_are_pictures(site: Path) -> None:

@@ -26,6 +26,7 @@ const TOLD = {
   purged: "File removed after its retention",
   downloaded: "Fetched",
 };
+const REPEATING = new Set(["progress", "downloaded"]);
 /** @type {Record<string, string>} */
 const ATTEMPTS = {
   sent: "Sent; no answer yet",
@@ -101,13 +102,14 @@ function said(event) {
 }
 
 /**
- * Of progress that follows on progress only the last; and of an end only the event that says how.
+ * Of what repeats itself only the last; and of an end only the event that says how.
  *
  * @param {VideoEvent[]} events
  */
 function drawnTogether(events) {
   const told = events.filter((one) => one.event_type !== "status_changed" || one.event_data.to === "in_progress");
-  return told.filter((one, n) => one.event_type !== "progress" || told[n + 1]?.event_type !== "progress");
+  const repeats = (/** @type {VideoEvent} */ one, /** @type {number} */ n) => REPEATING.has(one.event_type) && told[n + 1]?.event_type === one.event_type;
+  return told.filter((one, n) => !repeats(one, n));
 }
 
 /** @param {string} title @param {...any} content */

@@ -27,12 +27,12 @@ _QUIET = frozenset({"dispatch"})
 
 def create_videos(*video_ids: str) -> None:
     """Submit new videos."""
-    submit.submit(context(), *video_ids)
+    submit.submit(context(), *video_ids, origins=_origins())
 
 
 def remix_videos(*video_ids: str) -> None:
     """Submit remixes."""
-    submit.submit(context(), *video_ids)
+    submit.submit(context(), *video_ids, origins=_origins())
 
 
 def poll_videos(video_ids: list[str]) -> None:
@@ -121,11 +121,15 @@ def _counted(name: str, function: Callable[..., None]) -> Callable[..., None]:
     return task
 
 
-def _origin() -> dict[str, str]:
-    """The request that has made what the message at hand names, if one has made all of it."""
+def _origins() -> Mapping[str, str]:
+    """Which requests have made the videos that the message at hand names."""
     headers = current_task.request if current_task else None
-    origins = (headers and headers.get(ORIGINS)) or {}
-    requests = set(origins.values())
+    return (headers and headers.get(ORIGINS)) or {}
+
+
+def _origin() -> dict[str, str]:
+    """The request that has made all of them, if it was one."""
+    requests = set(_origins().values())
     return {"request_id": requests.pop()} if len(requests) == 1 else {}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from time import perf_counter
 
 import structlog
 
@@ -98,12 +99,22 @@ def _claim(ctx: Context, video_ids: Sequence[str], token: str) -> list[_Claimed]
 
 def _bring(ctx: Context, one: _Claimed, token: str) -> Copied | None:
     """Copy the bytes; None if they did not come, which is recorded here."""
+    began = perf_counter()
     try:
         types = _video_types(one.provider)
         stored = fetch(ctx, one.provider, one.video, one.attempt, "video", types)
     except (ProviderError, StorageError) as error:
         _again(ctx, one.video, one.attempt, token, error)
         return None
+    log.info(
+        "copied",
+        video_id=one.video.id,
+        attempt=one.attempt.n,
+        user_id=one.video.user_id,
+        provider=one.provider.name,
+        bytes=stored.size,
+        ms=round(1000 * (perf_counter() - began), 2),
+    )
     return Copied(one.video, one.provider, stored, token)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from orchestrator import outcomes, unknowns
 from orchestrator.catalog import Provider
@@ -49,10 +51,14 @@ class Claimed:
     provider: Provider
 
 
-def submit(ctx: Context, *video_ids: str) -> None:
+def submit(
+    ctx: Context, *video_ids: str, origins: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Submit these admitted videos, each with a call of its own. What there is nothing to do for,
     or somebody else does, is passed over.
 
+    Args:
+        origins: which request has made a video, as far as that is known; for the log.
     Raises:
         Exception: what no outcome is known for; its attempt is found out about when the lease has
             run out.
@@ -62,7 +68,7 @@ def submit(ctx: Context, *video_ids: str) -> None:
         claimed = claim(ctx, video_ids, token)
         for one, outcome in ctx.crew.settle(
             claimed,
-            lambda one: _bring(ctx, one, token),
+            lambda one: _bring(ctx, one, token, origins),
             partial(outcomes.accepted_all, ctx),
             name="accept",
         ):
@@ -75,16 +81,18 @@ def submit(ctx: Context, *video_ids: str) -> None:
         raise strange
 
 
-def _bring(ctx: Context, one: Claimed, token: str) -> Taken | None:
+def _bring(ctx: Context, one: Claimed, token: str, origins: Mapping[str, str]) -> Taken | None:
     """Make the call. What came instead of a video is recorded here, so that none of the others is
     waited for; None then.
     """
-    try:
-        found = call(ctx, one.provider, one.video, one.attempt, token=token)
-    except Exception as error:
-        if not _refused(ctx, one, error, token):
-            raise
-        return None
+    origin = {"request_id": origins[one.video.id]} if one.video.id in origins else {}
+    with bound_contextvars(**origin):
+        try:
+            found = call(ctx, one.provider, one.video, one.attempt, token=token)
+        except Exception as error:
+            if not _refused(ctx, one, error, token):
+                raise
+            return None
     return Taken(one.provider, one.video, one.attempt, found, token)
 
 
@@ -163,7 +171,13 @@ def call(
     # been given up, and its video be on its way already.
     if token is not None and not ctx.leases.alive(token):
         raise LeaseLost
-    log.info("submitting", video_id=video.id, attempt=attempt.n, provider=provider.name)
+    log.info(
+        "submitting",
+        video_id=video.id,
+        attempt=attempt.n,
+        user_id=video.user_id,
+        provider=provider.name,
+    )
     match video.kind:
         case Kind.REMIX:
             return client.remix(source, request)

@@ -17,8 +17,10 @@ from orchestrator.broker import Broker, celery_app
 from orchestrator.context import Context
 from orchestrator.ids import new_video_id
 from orchestrator.rings import Ring, submits
+from orchestrator.steps import submit
 from tests.api_client import ApiClient, client
 from tests.core import race
+from tests.rig import Rig
 from workers import process, tasks
 
 SECRET = "a red kite over a secret place"
@@ -28,6 +30,7 @@ Line = dict[str, Any]
 @pytest.fixture
 def logged() -> Iterator[list[Line]]:
     """Every line that is written meanwhile, with what is bound to its thread."""
+    structlog.contextvars.clear_contextvars()
     capture = LogCapture()
     before = structlog.get_config()["processors"]
     structlog.configure(processors=[structlog.contextvars.merge_contextvars, capture])
@@ -140,3 +143,23 @@ def test_message_has_one_line_with_its_request_when_a_worker_takes_it(
     assert "request_id" not in lines["remix"]
     assert "default gone" == lines["follow"]["subject"]
     assert all(line["ms"] >= 0 for line in lines.values())
+
+
+def test_lines_of_steps_name_request_video_attempt_and_user(rig: Rig, logged: list[Line]) -> None:
+    """Each of its own request, also where one message brings the videos of several."""
+    made = [rig.want(f"kite {n}") for n in range(3)]
+
+    submit.submit(
+        rig.ctx, *(video.id for video in made), origins={made[0].id: "r0", made[1].id: "r1"}
+    )
+    rig.upstream.becomes(rig.upstream_id(made[0]), "completed")
+    rig.look(made[0])
+    rig.store(made[0])
+
+    lines = {line["video_id"]: line for line in logged if line["event"] == "submitting"}
+    assert ["r0", "r1", None] == [lines[video.id].get("request_id") for video in made]
+    for line in (*lines.values(), only(logged, "copied")):
+        assert ("ann", 1, "default") == tuple(
+            line[name] for name in ("user_id", "attempt", "provider")
+        )
+    assert made[0].id == only(logged, "copied")["video_id"]

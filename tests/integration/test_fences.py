@@ -92,6 +92,22 @@ def test_look_says_nothing_when_the_lease_is_lost(rig: Rig, status: str) -> None
     assert [None] == [attempt.ended_at for attempt in rig.attempts(video)]
 
 
+def test_late_video_is_not_given_up_when_the_lease_is_lost(rig: Rig) -> None:
+    """Its deadline is past, but of the look that found it at work nothing is written."""
+    video = rig.submitted()
+    rig.sql(
+        "update videos set deadline_at = now() - interval '1 minute', "
+        "last_polled_at = now() - interval '1 hour'"
+    )
+    rig.upstream.becomes(rig.upstream_id(video), "in_progress")
+    taken = Takeover(rig, video, rig.upstream.videos.__getitem__)
+    rig.upstream.script("retrieve", taken)
+
+    rig.look(video)
+
+    assert taken.undisturbed
+
+
 def test_bad_look_puts_nothing_off_when_the_lease_is_lost(rig: Rig) -> None:
     """It would let go of a lease that is another one's."""
     video = rig.submitted()

@@ -120,6 +120,25 @@ def test_beat_renews_by_itself(ctx):
     leases.close()
 
 
+def test_beat_comes_before_a_lease_runs_out(ctx):
+    """Twice, so that one beat may fail."""
+    began, beats = time.monotonic(), []
+    twice = Event()
+
+    class Watched(Leases):
+        def renew(self):
+            beats.append(time.monotonic() - began)
+            if len(beats) == 2:
+                twice.set()
+
+    leases = Watched(ctx.database, 3)
+    with leases.hold():
+        assert twice.wait(10)
+    leases.close()
+
+    assert beats[1] < 3
+
+
 def test_held_step_is_taken_by_nobody_else(ctx):
     """A second message about the same video finds nothing to do."""
     video = submit(ctx)

@@ -229,6 +229,21 @@ def test_settled_reservation_is_not_settled_again(ctx):
     assert 1 == quota(ctx).videos_created
 
 
+def test_settled_reservation_is_not_settled_again_when_moved_with_others(ctx):
+    """Of several that end together, only what still stands is given back."""
+    settled, standing = submit(ctx), submit(ctx)
+    sql(ctx, "update videos set quota_state = 'kept' where id = :id", id=settled.id)
+
+    with ctx.database.transaction() as connection:
+        movers = [transitions.Mover(video.id) for video in (settled, standing)]
+        moved = transitions.transition_all(connection, movers, CANCEL, settle=QuotaState.RELEASED)
+
+    assert {settled.id: QuotaState.KEPT, standing.id: QuotaState.RELEASED} == {
+        video.id: video.quota_state for video in moved
+    }
+    assert 1 == quota(ctx).videos_created
+
+
 def test_one_finaliser_wins_when_three_race(ctx):
     """Poller, sweep and user at once: one status, two events, one release, every time."""
     for _ in range(8):

@@ -13,13 +13,12 @@ from datetime import timedelta
 
 from orchestrator.catalog import Provider
 from orchestrator.fingerprints import plain
-from orchestrator.lifecycle import TERMINAL, AttemptState
+from orchestrator.lifecycle import OPEN_ATTEMPTS, TERMINAL, AttemptState
 from orchestrator.providers import ProviderVideo
 from orchestrator.records import Attempt, Video
 
 CLOCK_SLACK = timedelta(seconds=5)
 Open = tuple[Video, Attempt]
-_OPEN = frozenset({AttemptState.SENT, AttemptState.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,7 @@ class _Candidate:
     def __init__(self, provider: Provider, pair: Open, server_offset: timedelta):
         video, attempt = pair
         self.pair = pair
-        self.is_open = attempt.state in _OPEN
+        self.is_open = attempt.state in OPEN_ATTEMPTS
         self._earliest = attempt.sent_at - CLOCK_SLACK + server_offset
         self._asked = _asked(provider, video)
         self.wish = _wish(provider, pair)

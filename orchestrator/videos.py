@@ -30,7 +30,6 @@ from orchestrator.lifecycle import EventType, Status
 from orchestrator.records import Caller, Video
 from orchestrator.rings import Ring
 
-MAX_PAGE = 100
 PAGE = 20
 Json = dict[str, Any]
 _YOUNG = timedelta(hours=2)

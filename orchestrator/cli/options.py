@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from orchestrator.cli.client import Clock, Server
 from orchestrator.cli.environment import default_url
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print JSON, for scripts.")
 

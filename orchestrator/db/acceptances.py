@@ -48,14 +48,17 @@ _WRITE = text(
     with w as (select * from unnest(cast(:ids as text[]), cast(:ns as integer[]),
         cast(:raws as text[]), cast(:canonicals as text[]), cast(:tokens as text[]))
         as w(id, n, raw, canonical, token)),
+    -- By their ids alone: an index of what is queued would be walked through, backlog and all.
+    v as materialized (
+      select id, status, lease_token from videos where id = any(:ids) order by id for update),
     held as (
       select a.video_id, a.n, w.raw, w.canonical from w
-      join videos v on v.id = w.id collate "C" join attempts a on a.video_id = v.id and a.n = w.n
-      where v.id = any(:ids) and v.status = 'queued' and v.lease_token = w.token
+      join v on v.id = w.id collate "C" join attempts a on a.video_id = v.id and a.n = w.n
+      where v.status = 'queued' and v.lease_token = w.token
         and a.state = 'sent' and a.canonical_id is null
         and not exists (select 1 from attempts o where o.video_id = v.id and o.n <> a.n
           and o.ended_at is null and not o.detached)
-      order by v.id for update of v, a)
+      order by a.video_id for update of a)
     update attempts a set state = 'accepted', provider_video_id = h.raw,
       canonical_id = h.canonical, accepted_at = clock_timestamp(), ended_at = null,
       detached = false, due_at = null, lease_token = null, lease_until = null

@@ -83,6 +83,11 @@ OF_VIDEOS: Mapping[str, str] = {
         select v.id, format('attempt %s is %s and not due', a.n, a.state) from {_ATTEMPTS}
         where {_HERE} and a.ended_at is null and a.detached and a.state <> 'sent'
           and a.due_at is null""",
+    # Whoever works next takes over what has run out, so a lease that nobody has taken for so long
+    # says that nobody works, or that it was forgotten.
+    "no lease of a video outlives its holder": f"""
+        select v.id, format('lease ran out at %s', v.lease_until) from videos v
+        where {_HERE} and v.lease_until < now() - interval '1 hour'""",
 }
 OF_USERS: Mapping[str, str] = {
     "quota equals the rows": """
@@ -99,13 +104,8 @@ OF_USERS: Mapping[str, str] = {
           and q.reset_at > now()
           and (q.videos_created <> r.videos or q.cost_used <> r.cost)""",
 }
-# Whoever works next takes over what has run out, so a lease that nobody has taken for so long says
-# that nobody works, or that it was forgotten.
 OF_LEASES: Mapping[str, str] = {
-    "no lease outlives its holder": """
-        select id, format('lease ran out at %s', lease_until) from videos
-        where lease_token is not null and lease_until < now() - interval '1 hour'
-        union all
+    "no lease of an attempt or a delivery outlives its holder": """
         select video_id, format('lease of attempt %s ran out at %s', n, lease_until) from attempts
         where lease_token is not null and lease_until < now() - interval '1 hour'
         union all
@@ -151,9 +151,9 @@ def _walk(
 
 
 OPEN = """
-select (select count(*) from videos where step is not null) as videos,
+select (select count(*) from videos where finished_at is null) as videos,
        (select count(*) from attempts where ended_at is null) as attempts,
-       (select count(*) from videos where lease_token is not null)
+       (select count(*) from videos where finished_at is null and lease_token is not null)
          + (select count(*) from attempts where lease_token is not null)
          + (select count(*) from deliveries where lease_token is not null) as leases,
        (select count(*) from deliveries where state = 'pending') as deliveries

@@ -57,7 +57,7 @@ def live(connection: Connection) -> dict[tuple[str, str], int]:
     """How many unfinished videos there are, by (provider, account)."""
     rows = connection.execute(
         text(
-            "select provider, account, count(*) from videos where step is not null "
+            "select provider, account, count(*) from videos where finished_at is null "
             "group by provider, account"
         )
     )

@@ -1,4 +1,8 @@
-"""The poll and store steps: claim and record, many videos in one statement."""
+"""The poll and store steps: claim and record, many videos in one statement.
+
+Each statement names the ids of its videos as an array: of rows that are joined the planner has to
+guess how many there are, and guessed so many that it read the whole table.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,9 @@ def claim(
     provider accepted.
     """
     values = {"ids": list(video_ids), "step": step, "token": token, "lease": lease}
-    query = _CLAIM.format(where="id = any(:ids)", order="id")
+    # Spelt so that no index answers it: there may be many more that are due than these.
+    due = "due_at + interval '0' <= now()"
+    query = _CLAIM.format(where=f"id = any(:ids) and {due}", order="id")
     return to_pairs(connection.execute(pair_query(query), values))
 
 
@@ -32,7 +38,8 @@ def claim_due(
     """Take the due polls of an account, the longest due first."""
     values = {"provider": provider, "account": account, "limit": limit}
     query = _CLAIM.format(
-        where="provider = :provider and account = :account", order="due_at limit :limit"
+        where="provider = :provider and account = :account and due_at <= now()",
+        order="due_at limit :limit",
     )
     return to_pairs(
         connection.execute(
@@ -44,8 +51,8 @@ def claim_due(
 _CLAIM = f"""
   with d as (
     select id from videos
-    where {{where}} and step = :step and status = 'in_progress' and due_at <= now()
-      and due_at is not null and (lease_until is null or lease_until < now())
+    where {{where}} and step = :step and status = 'in_progress'
+      and (lease_until is null or lease_until < now())
     order by {{order}} for update skip locked),
   v as (
     update videos u set lease_token = :token, lease_until = now() + make_interval(secs => :lease)
@@ -76,8 +83,7 @@ def still_running(connection: Connection, found: Sequence[Running], *, token: st
             f"""
             with r as (select * from jsonb_to_recordset(cast(:found as jsonb)) as r(id text,
             progress integer, due_in float)),
-            o as (select v.id, v.progress from videos v join r on r.id = v.id collate "C" order
-            by v.id for update of v),
+            o as (select id, progress from videos where id = any(:ids) order by id for update),
             v as (
               update videos u set progress = greatest(u.progress, r.progress), last_polled_at =
                 now(),
@@ -87,7 +93,7 @@ def still_running(connection: Connection, found: Sequence[Running], *, token: st
                 o.progress then now() else u.updated_at end,
                 seq = u.seq + case when r.progress > o.progress then 1 else 0 end
               from r join o on o.id = r.id collate "C"
-              where u.id = o.id and u.lease_token = :token and u.step = 'poll'
+              where u.id = any(:ids) and u.id = o.id and u.lease_token = :token and u.step = 'poll'
               returning u.*, r.progress > o.progress as moved),
             told as (
               insert into video_events (video_id, event_type, event_data, seq, user_id)
@@ -96,7 +102,11 @@ def still_running(connection: Connection, found: Sequence[Running], *, token: st
             select {VIDEO} from v where v.moved
             """
         ),
-        {"found": json.dumps([asdict(item) for item in found]), "token": token},
+        {
+            "ids": [item.id for item in found],
+            "found": json.dumps([asdict(item) for item in found]),
+            "token": token,
+        },
     )
     return to_videos(rows)
 
@@ -124,16 +134,16 @@ def generated(connection: Connection, found: Sequence[Generated], *, token: str)
             with g as (select * from jsonb_to_recordset(cast(:found as jsonb)) as
                          g(id text, n integer, upstream_status text, cost numeric,
                          content_expires_at timestamptz)),
-            o as (select v.id from videos v join g on g.id = v.id collate "C" order by v.id for
-            update of v),
+            o as (select id from videos where id = any(:ids) order by id for update),
             v as (
-              update videos u set step = 'store', progress = 99, last_polled_at = now(), due_at =
-                now(), rung_at = now(),
+              -- Due since the look was: another time would renew the entries of all indexes.
+              update videos u set step = 'store', progress = 99, last_polled_at = now(), rung_at =
+                now(),
                 lease_token = null, lease_until = null, failures = 0, missing_since = null,
                 updated_at = now(),
                 cost_actual = u.cost_actual + g.cost, seq = u.seq + 1
               from g join o on o.id = g.id collate "C"
-              where u.id = o.id and u.lease_token = :token and u.step = 'poll'
+              where u.id = any(:ids) and u.id = o.id and u.lease_token = :token and u.step = 'poll'
               returning u.*, g.n, g.upstream_status, g.cost, g.content_expires_at),
             ended as (
               update attempts a set ended_at = now(), upstream_status = v.upstream_status, cost =
@@ -146,7 +156,11 @@ def generated(connection: Connection, found: Sequence[Generated], *, token: str)
             select {VIDEO} from v
             """
         ),
-        {"found": json.dumps([asdict(item) for item in found], default=str), "token": token},
+        {
+            "ids": [item.id for item in found],
+            "found": json.dumps([asdict(item) for item in found], default=str),
+            "token": token,
+        },
     )
     return to_videos(rows)
 

@@ -7,6 +7,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+_DUE = "due_at <= now() and (status = 'in_progress' or admitted_at is not null)"
+# The leases of videos have no index: each claim would have to renew all entries of its row. What is
+# claimed is due, and there is an index of that.
+_LEASED = (
+    ("videos", "id", _DUE),
+    ("attempts", "video_id, n", "true"),
+    ("deliveries", "id", "true"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -26,11 +35,9 @@ def ring_due(connection: Connection, *, again: float, limit: int) -> list[Due]:
     """
     rows = connection.execute(
         text(
-            """
+            f"""
             update videos v set rung_at = now() from (
-              select id from videos
-              where due_at <= now() and due_at is not null and (step <> 'submit' or admitted_at
-                is not null)
+              select id from videos where {_DUE}
                 and (lease_until is null or lease_until < now())
                 and (rung_at is null or rung_at < now() - make_interval(secs => :again) or
                   rung_at < due_at)
@@ -114,13 +121,13 @@ def overdue_starts(connection: Connection, *, timeout: float, limit: int) -> lis
 def renew(connection: Connection, tokens: Sequence[str], *, seconds: float) -> int:
     """Prolong every lease that carries one of these tokens. Returns how many rows still did."""
     renewed = 0
-    for table, key in (("videos", "id"), ("attempts", "video_id, n"), ("deliveries", "id")):
+    for table, key, where in _LEASED:
         renewed += connection.execute(
             text(
                 # In the order in which everybody locks many rows, so that nobody waits crosswise.
                 f"update {table} set lease_until = now() + make_interval(secs => :seconds) "
-                f"where ({key}) in (select {key} from {table} where lease_token = any(:tokens) "
-                f"order by {key} for update)"
+                f"where ({key}) in (select {key} from {table} where {where} "
+                f"and lease_token = any(:tokens) order by {key} for update)"
             ),
             {"tokens": list(tokens), "seconds": seconds},
         ).rowcount

@@ -12,7 +12,7 @@ from orchestrator.db.tables import metadata
 from orchestrator.errors import ConfigurationError
 from orchestrator.policies import default_videos_limit
 
-VERSION = 8
+VERSION = 9
 _LOCK = 7_236_001
 _SEEDED = ("admin", "anonymous")
 

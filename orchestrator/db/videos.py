@@ -176,7 +176,7 @@ def pending(connection: Connection, *, limit: int) -> list[Video]:
     """What is not finished yet, oldest first."""
     query = (
         select(videos)
-        .where(videos.c.step.is_not(None))
+        .where(videos.c.finished_at.is_(None))
         .order_by(videos.c.created_at, videos.c.id)
         .limit(limit)
     )

@@ -96,8 +96,8 @@ BREAKS = {
     "an attempt that is watched is due": (
         "update attempts set detached = true, due_at = null where video_id = :running",
     ),
-    "no lease outlives its holder": (
-        f"update videos {LATE} where id = :queued",
+    "no lease of a video outlives its holder": (f"update videos {LATE} where id = :queued",),
+    "no lease of an attempt or a delivery outlives its holder": (
         f"update attempts {LATE} where video_id = :running",
         f"update deliveries {LATE}",
     ),

@@ -274,7 +274,7 @@ CHECKS = {
     },
     **{
         rule: lambda c, query=query: c.execute(text(query))
-        for rule, query in invariants.OF_DELIVERIES.items()
+        for rule, query in invariants.OF_LEASES.items()
     },
 }
 PAGE = 5 * invariants.VIDEOS_A_PAGE

@@ -241,7 +241,7 @@ def test_settled_reservation_is_not_settled_again_when_moved_with_others(ctx):
     assert {settled.id: QuotaState.KEPT, standing.id: QuotaState.RELEASED} == {
         video.id: video.quota_state for video in moved
     }
-    assert 1 == quota(ctx).videos_created
+    assert (1, Decimal("0.20")) == (quota(ctx).videos_created, quota(ctx).cost_used)
 
 
 def test_one_finaliser_wins_when_three_race(ctx):

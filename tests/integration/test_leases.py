@@ -2,14 +2,17 @@
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from threading import Event, Thread
 
 import pytest
+from sqlalchemy import text
 
 from orchestrator.db import polling, queue, submitting, videos
 from orchestrator.db.engine import Database
 from orchestrator.leases import Leases
-from tests.core import opened, sql, submit
+from tests.core import accept, opened, sql, submit
 
 
 @pytest.fixture
@@ -145,6 +148,48 @@ def test_held_step_is_taken_by_nobody_else(ctx):
 
     assert claim(ctx, video.id, "one") is not None
     assert claim(ctx, video.id, "other") is None
+
+
+def updated(connection):
+    """How often this connection has changed rows of `videos` since it last reported that, which is
+    never within a transaction, and how many of these changes left all indexes alone.
+    """
+    query = (
+        "select pg_stat_get_xact_tuples_updated(t.oid), pg_stat_get_xact_tuples_hot_updated(t.oid) "
+        "from (select cast(cast('videos' as regclass) as oid) as oid) t"
+    )
+    return connection.execute(text(query)).one()
+
+
+def since(connection, before):
+    """As `updated`, since then."""
+    return tuple(now - then for now, then in zip(updated(connection), before, strict=True))
+
+
+def test_claim_leaves_indexes_alone_when_a_video_is_submitted(ctx):
+    """A lease costs a new version of the row, not an entry in each of its indexes."""
+    video = submit(ctx)
+
+    with ctx.database.transaction() as connection:
+        before = updated(connection)
+        submitting.claim_submits(connection, [video.id], token="t", lease=30)
+
+        assert (1, 1) == since(connection, before)
+
+
+def test_claims_and_the_end_of_work_leave_indexes_alone(ctx):
+    """From acceptance to completion nothing changes that an index names."""
+    video = submit(ctx)
+    n = accept(ctx, video.id).n
+    done = polling.Generated(video.id, n, "completed", Decimal(1), datetime.now(UTC))
+
+    with ctx.database.transaction() as connection:
+        before = updated(connection)
+        polling.claim(connection, [video.id], "poll", token="t", lease=30)
+        polling.generated(connection, [done], token="t")
+        polling.claim(connection, [video.id], "store", token="u", lease=30)
+
+        assert (3, 3) == since(connection, before)
 
 
 def test_renewal_that_finds_no_database_is_no_accident(ctx):

@@ -16,12 +16,13 @@ from orchestrator.catalog import Catalog, Provider, single_provider_catalog
 from orchestrator.context import Context
 from orchestrator.db import attempts, providers, quotas, tables, videos
 from orchestrator.db import events as event_rows
+from orchestrator.errors import ProviderAmbiguous
 from orchestrator.invariants import check
 from orchestrator.records import Attempt, Caller, ProviderState, Quota, Video
 from orchestrator.steps import poll, store, submit, watch
 from orchestrator.wishes import VideoRequest
 from tests.factories import RingRecorder, make_context, make_settings
-from tests.scripted_provider import ScriptedProvider
+from tests.scripted_provider import ScriptedProvider, accepts_then_breaks
 
 GRACE = 30.0
 """The default of RECONCILE_GRACE_SECONDS."""
@@ -194,6 +195,18 @@ class Rig:
                 f"update {table} set lease_until = now() - interval '1 second' "  # noqa: S608
                 "where lease_token is not null"
             )
+
+
+def lost(rig: Rig, prompt: str = "a red kite", **fields: Any) -> Video:
+    """A video whose create was taken, but whose answer was lost."""
+    rig.upstream.script("create", accepts_then_breaks(rig.upstream))
+    return rig.submitted(prompt, **fields)
+
+
+def vanished(rig: Rig, prompt: str = "a red kite", **fields: Any) -> Video:
+    """A video whose create never got there, though nobody can tell."""
+    rig.upstream.script("create", ProviderAmbiguous("Timeout."))
+    return rig.submitted(prompt, **fields)
 
 
 @contextmanager

@@ -25,19 +25,12 @@ from orchestrator.steps import poll, store, submit
 from orchestrator.wishes import IdempotencyKey, VideoRequest
 from tests.api_client import client
 from tests.core import race
-from tests.rig import GRACE, Rig
-from tests.scripted_provider import accepts_then_breaks
+from tests.rig import GRACE, Rig, lost
 
 MakeRig = Callable[..., Rig]
 ANN = Caller("ann")
 KEY = IdempotencyKey("k", "POST /api/videos")
 WISH = VideoRequest(prompt="a red kite")
-
-
-def lost(rig: Rig, prompt: str = "a red kite") -> Video:
-    """A video whose create was taken, but whose answer was lost."""
-    rig.upstream.script("create", accepts_then_breaks(rig.upstream))
-    return rig.submitted(prompt)
 
 
 # Cancel and delete.

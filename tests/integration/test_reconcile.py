@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
@@ -17,26 +16,13 @@ from orchestrator.errors import (
     ProviderTransient,
 )
 from orchestrator.providers import Walk
-from orchestrator.records import Caller, Video
+from orchestrator.records import Caller
 from orchestrator.steps import submit
-from tests.rig import GRACE, Rig
-from tests.scripted_provider import accepts_then_breaks
+from tests.rig import GRACE, Rig, lost, vanished
 
 MakeRig = Callable[..., Rig]
 ANN = Caller("ann")
 DAY = 86_400
-
-
-def lost(rig: Rig, prompt: str = "a red kite", **fields: Any) -> Video:
-    """A video whose create was taken, but whose answer was lost."""
-    rig.upstream.script("create", accepts_then_breaks(rig.upstream))
-    return rig.submitted(prompt, **fields)
-
-
-def vanished(rig: Rig, prompt: str = "a red kite", **fields: Any) -> Video:
-    """A video whose create never got there, though nobody can tell."""
-    rig.upstream.script("create", ProviderAmbiguous("Timeout."))
-    return rig.submitted(prompt, **fields)
 
 
 def test_reconcile_adopts_when_list_shows_the_video(rig: Rig) -> None:

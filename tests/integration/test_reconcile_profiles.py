@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -17,26 +16,13 @@ from orchestrator.errors import (
     Unsupported,
 )
 from orchestrator.providers import CreateRequest, ProviderVideo, Walk
-from orchestrator.records import Caller, Video
+from orchestrator.records import Caller
 from orchestrator.steps import submit
-from tests.rig import GRACE, Rig, make_catalog
-from tests.scripted_provider import accepts_then_breaks
+from tests.rig import GRACE, Rig, lost, make_catalog, vanished
 
 MakeRig = Callable[..., Rig]
 ANN = Caller("ann")
 DAY = 86_400
-
-
-def lost(rig: Rig, prompt: str = "a red kite", **fields: Any) -> Video:
-    """A video whose create was taken, but whose answer was lost."""
-    rig.upstream.script("create", accepts_then_breaks(rig.upstream))
-    return rig.submitted(prompt, **fields)
-
-
-def vanished(rig: Rig, prompt: str = "a red kite", **fields: Any) -> Video:
-    """A video whose create never got there, though nobody can tell."""
-    rig.upstream.script("create", ProviderAmbiguous("Timeout."))
-    return rig.submitted(prompt, **fields)
 
 
 # Providers without a usable list.

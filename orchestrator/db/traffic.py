@@ -40,7 +40,7 @@ def queue(connection: Connection) -> Queue:
 
 
 # There may be a hundred thousand of these: each number is counted along an index, and as far as
-# possible without a look at the rows, which costs five times as much.
+# possible without a look at the rows, which costs three times as much.
 _QUEUE = text(
     """
     select a.waiting - s.scheduled - h.waiting, s.scheduled, h.held, r.running, o.ready_at from

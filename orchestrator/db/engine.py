@@ -16,13 +16,15 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, Oper
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+from orchestrator.db import prepared
 from orchestrator.errors import CommitUnknown, DependencyBusy, DependencyDown
 
 # Every statement of the program is short: what runs longer than this is stuck, and a stuck one
 # would hold a worker's thread.
 _SESSION = (
     "-c statement_timeout=15000 -c lock_timeout=5000 "
-    "-c idle_in_transaction_session_timeout=15000 -c timezone=UTC"
+    "-c idle_in_transaction_session_timeout=15000 -c timezone=UTC "
+    f"-c {prepared.DIRECT}=on"
 )
 
 
@@ -57,6 +59,7 @@ class Database:
                 "keepalives_idle": 30,
             },
         )
+        prepared.install(self._engine)
         event.listen(self._engine, "checkin", _note_return)
         event.listen(self._engine, "checkout", partial(_look, self._engine.dialect, trusted))
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 
 from sqlalchemy import Connection, text
 
+from orchestrator.db.prepared import often
+
 Name = tuple[str, str, str]
 """(user id, route, key)"""
 
@@ -38,8 +40,9 @@ class Remembered:
 
 
 # In the order of the keys, so that two batches cannot wait for each other.
-_CLAIM = text(
-    """
+_CLAIM = often(
+    text(
+        """
     insert into idempotency_keys (user_id, route, key, fingerprint, status_code, video_ids)
     select w.user_id, w.route, w.key, w.fingerprint, 202,
       array_remove(array[w.video_id], null)
@@ -49,15 +52,18 @@ _CLAIM = text(
     order by w.user_id collate "C", w.route, w.key collate "C"
     on conflict do nothing returning user_id, route, key
     """
+    )
 )
-_FIND = text(
-    """
+_FIND = often(
+    text(
+        """
     select k.user_id, k.route, k.key, k.fingerprint, k.video_ids
     from unnest(cast(:user_id as text[]), cast(:route as text[]), cast(:key as text[]))
       as w(user_id, route, key)
     join idempotency_keys k on k.user_id = w.user_id collate "C" and k.route = w.route
       and k.key = w.key collate "C"
     """
+    )
 )
 _FREE = text(
     """

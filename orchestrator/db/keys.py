@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from orchestrator.db.prepared import often
 from orchestrator.db.tables import api_keys
 from orchestrator.records import ApiKey
 
@@ -74,8 +75,9 @@ def _valid(connection: Connection, column: str, value: str) -> ApiKey | None:
     return None if row is None else ApiKey(*row)
 
 
-_STILL_VALID = text(
-    """
+_STILL_VALID = often(
+    text(
+        """
     with valid as (select id, last_used_at from api_keys where id = any(:ids)
       and revoked_at is null and (expires_at is null or expires_at > now())),
     -- Whoever has just locked some of them notes the same.
@@ -86,6 +88,7 @@ _STILL_VALID = text(
       where k.id = u.id)
     select id from valid
     """
+    )
 )
 
 

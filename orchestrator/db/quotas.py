@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from orchestrator.db.prepared import often
 from orchestrator.lifecycle import QuotaState
 from orchestrator.policies import default_videos_limit
 from orchestrator.records import Quota, Video
@@ -65,8 +66,9 @@ def reserve(connection: Connection, wanted: Sequence[Wanted]) -> dict[str, Reser
 
 # Arrays tell the planner how many users there are; of JSON it expects a hundred, and reads the
 # whole table for one.
-_RESERVE = text(
-    f"""
+_RESERVE = often(
+    text(
+        f"""
     with want as (select * from unnest(cast(:users as text[]), cast(:videos as integer[]),
                     cast(:costs as numeric[])) as w(user_id, videos, cost)),
     held as (select q.user_id, now() >= q.reset_at as over, w.videos, w.cost from user_quotas q
@@ -83,6 +85,7 @@ _RESERVE = text(
            or case when h.over then 0 else q.cost_used end + h.cost <= q.cost_limit)
     returning q.user_id, q.period_started_at, q.max_in_flight
     """
+    )
 )
 _WELCOME = text(
     f"""

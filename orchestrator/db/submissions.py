@@ -12,6 +12,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
 from orchestrator.db import outbox
+from orchestrator.db.prepared import often
 from orchestrator.db.rows import VIDEO, to_videos, video_query
 from orchestrator.records import Video
 
@@ -19,9 +20,11 @@ PATIENCE_SECONDS = 5.0
 # PostgreSQL plans the check of a foreign key once per connection. A plan that was made while VACUUM
 # believed `videos` to be empty reads the whole table for each event, until the next ANALYZE: 6 ms a
 # row when there are 6,000.
-_BEGIN = text(
-    "select set_config('lock_timeout', :milliseconds, true), "
-    "set_config('enable_seqscan', 'off', true)"
+_BEGIN = often(
+    text(
+        "select set_config('lock_timeout', :milliseconds, true), "
+        "set_config('enable_seqscan', 'off', true)"
+    )
 )
 
 
@@ -66,8 +69,9 @@ _NAMES = ", ".join(_GIVEN)
 _TYPES = ", ".join(f"{name} {kind}" for name, kind in _GIVEN.items())
 _SOURCES = ", ".join(f"g.{name}" for name in _GIVEN)
 
-_INSERT = video_query(
-    f"""
+_INSERT = often(
+    video_query(
+        f"""
 with given as (select * from jsonb_to_recordset(cast(:rows as jsonb))
                  as g({_TYPES}, admit boolean, events jsonb)),
 v as (
@@ -82,6 +86,7 @@ told as (
   from given g, jsonb_array_elements(g.events) with ordinality e(value, place))
 select {VIDEO}, {outbox.WANTED} from v
 """
+    )
 )
 
 
@@ -181,8 +186,9 @@ def live_retry(connection: Connection, video_id: str) -> bool:
     return bool(connection.scalar(_LIVE_RETRY, {"id": video_id}))
 
 
-_ROOM = text(
-    """
+_ROOM = often(
+    text(
+        """
     select case
       -- Ordered as the index is: EXISTS would be sure to meet a waiting video soon, and read the
       -- whole table where nobody waits.
@@ -196,6 +202,7 @@ _ROOM = text(
         limit :ahead) a)
     end
     """
+    )
 )
 
 

@@ -1,0 +1,81 @@
+"""Statements that a connection plans once, and not each time: to read and to plan one of ours takes
+PostgreSQL twice as long as to run it for a single video.
+
+psycopg2 knows nothing of this, so PREPARE and EXECUTE are sent as statements. They belong to a
+session, which a pooler that gives each transaction another one does not keep; see `_begin`.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine, Executable, event
+from sqlalchemy.pool import ConnectionPoolEntry
+
+Statement = TypeVar("Statement", bound=Executable)
+
+DIRECT = "orchestrator.direct"
+"""A setting of ours that a session has from its first message on. A pooler drops that message."""
+_OPTION = "prepared"
+_KNOWN = "prepared"
+_MARK = re.compile(r"%\((\w+)\)s|%%")
+_TEXTS = 512
+
+
+def often(statement: Statement) -> Statement:
+    """The same statement, to be planned once by each connection. The type of each of its parameters
+    must be plain from the text.
+    """
+    return statement.execution_options(**{_OPTION: True})
+
+
+def install(engine: Engine) -> None:
+    """Let this engine prepare what is asked for often."""
+    event.listen(engine, "connect", _begin)
+    event.listen(engine, "do_execute", _execute)
+
+
+def _begin(connection: Any, record: ConnectionPoolEntry) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("select current_setting(%s, true)", (DIRECT,))
+        (direct,) = cursor.fetchone()
+    connection.rollback()
+    record.info[_KNOWN] = {} if direct else None
+
+
+def _execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+    """Whether the statement has been executed here; else it is sent as it is."""
+    if not context.execution_options.get(_OPTION):
+        return False
+    known: dict[str, str] | None = context.root_connection.info[_KNOWN]
+    if known is None:
+        return False
+    execute = known.get(statement)
+    if execute is None:
+        numbered, arguments = _numbered(statement)
+        name = f"often_{len(known)}"
+        cursor.execute(f"prepare {name} as {numbered}")
+        execute = known[statement] = f"execute {name}{arguments}"
+    cursor.execute(execute, parameters)
+    return True
+
+
+@lru_cache(_TEXTS)
+def _numbered(statement: str) -> tuple[str, str]:
+    """A statement with its parameters as PostgreSQL numbers them, and the list of them, as psycopg2
+    fills it in.
+    """
+    names: list[str] = []
+
+    def number(mark: re.Match[str]) -> str:
+        name = mark[1]
+        if name is None:
+            return "%"
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    text = _MARK.sub(number, statement)
+    return text, f"({', '.join(f'%({name})s' for name in names)})" if names else ""

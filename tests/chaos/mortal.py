@@ -49,10 +49,10 @@ class MortalDatabase(Database):
 def _counted(step: str, work: Callable[..., Any], committed: int = 0) -> Callable[..., Any]:
     """`work` belongs to a step that has committed so often before."""
 
-    def counting(*args: Any) -> Any:
+    def counting(*args: Any, **named: Any) -> Any:
         _here.step, _here.number = step, committed
         try:
-            return work(*args)
+            return work(*args, **named)
         finally:
             _here.step = None
 

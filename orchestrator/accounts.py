@@ -30,6 +30,7 @@ MAX_RATE = 1_000_000
 _KEY_PREFIX = "vo_"
 _MEMORY_SECONDS = 1.0
 _AHEAD_SECONDS = 0.25
+_KEPT_SECONDS = 10.0
 _MEMORY_SIZE = 10_000
 
 
@@ -153,7 +154,7 @@ class Authenticator:
         if known.until <= now + _AHEAD_SECONDS and known.until != self._looked_for:
             self._looked_for = known.until
             return None
-        known.used = True
+        known.used_at = now
         return known.caller
 
     def caller_of(self, key_id: str) -> Caller:
@@ -172,7 +173,7 @@ class Authenticator:
             known = self._known.get(name)
         if known is None:
             known = self._look_up(name, now, find)
-        known.used = True
+        known.used_at = now
         return known.caller
 
     def _look_up(
@@ -184,7 +185,7 @@ class Authenticator:
                 keys.still_valid(connection, [key.id])
         if key is None:
             raise Unauthenticated("This API key is not valid: unknown, expired or revoked.")
-        known = _Known(key.id, _caller(key), now + _MEMORY_SECONDS)
+        known = _Known(key.id, _caller(key), now + _MEMORY_SECONDS, now)
         with self._lock:
             if len(self._known) >= _MEMORY_SIZE:
                 self._known.clear()
@@ -192,16 +193,20 @@ class Authenticator:
         return known
 
     def _look_again(self, name: str, now: float) -> None:
-        """Forget whoever's key counts no longer, or did not come since the last look."""
+        """Forget whoever's key counts no longer, or has not come for some seconds."""
         with self._lock:
             known = self._known.get(name)
             if known is None or known.until > now + _AHEAD_SECONDS:
                 return  # another thread has just looked
-            used = {name: one for name, one in self._known.items() if one.used or one is known}
+            used = {
+                name: one
+                for name, one in self._known.items()
+                if one is known or one.used_at > now - _KEPT_SECONDS
+            }
             with self._ctx.database.statement() as connection:
                 valid = keys.still_valid(connection, [one.key_id for one in used.values()])
             self._known = {
-                name: _Known(one.key_id, one.caller, now + _MEMORY_SECONDS)
+                name: _Known(one.key_id, one.caller, now + _MEMORY_SECONDS, one.used_at)
                 for name, one in used.items()
                 if one.key_id in valid
             }
@@ -209,14 +214,12 @@ class Authenticator:
 
 @dataclass(slots=True)
 class _Known:
-    """Whose key it is, until when that is believed, and whether it was used since it was looked
-    at.
-    """
+    """Whose key it is, until when that is believed, and when it came last."""
 
     key_id: str
     caller: Caller
     until: float
-    used: bool = False
+    used_at: float
 
 
 def _caller(key: ApiKey) -> Caller:

@@ -100,6 +100,8 @@ def _route_logging(shared: list[Processor], renderer: list[Processor], level: in
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # It says once that its worker is ready, which whoever started it waits for.
+    logging.getLogger("celery.apps.worker").setLevel(min(level, logging.INFO))
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 

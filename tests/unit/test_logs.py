@@ -88,6 +88,15 @@ def test_lines_are_left_out_when_the_level_is_higher() -> None:
     assert ["accident"] == [json.loads(line)["event"] for line in lines("json", "ERROR")]
 
 
+def test_worker_says_that_it_is_ready_when_the_level_is_higher() -> None:
+    """`orchestrator up` waits for that line, and would give up without it."""
+    program = PROGRAM + "logging.getLogger('celery.apps.worker').info('%s ready.', 'worker@here')\n"
+
+    written = [json.loads(line)["event"] for line in lines("json", "ERROR", program)]
+
+    assert ["accident", "worker@here ready."] == written
+
+
 def test_lines_are_written_at_once_when_they_are_kept_together() -> None:
     """All of them, in their order; those of other threads do not wait, and none is lost when the
     block ends with an error.

@@ -155,7 +155,7 @@ def test_routes_are_closed_when_a_key_has_died(app: Flask, ctx: Context, death: 
 def test_key_dies_everywhere_when_it_is_revoked_over_http(app: Flask, ctx: Context) -> None:
     """Another process that has just seen it believes it for no longer than a second."""
     made = accounts.create_key(ctx, "ann")
-    clock = iter([0.0, 0.9, 1.1])
+    clock = iter([0.0, 0.7, 1.1])
     elsewhere = Authenticator(ctx, monotonic=lambda: next(clock))
     elsewhere.caller(made.secret)
     headers = headers_of(ctx, "admin")

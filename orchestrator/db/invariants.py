@@ -153,7 +153,8 @@ def _walk(
 OPEN = """
 select (select count(*) from videos where finished_at is null) as videos,
        (select count(*) from attempts where ended_at is null) as attempts,
-       (select count(*) from videos where finished_at is null and lease_token is not null)
+       (select count(*) from videos where due_at is not null
+            and (status = 'in_progress' or admitted_at is not null) and lease_token is not null)
          + (select count(*) from attempts where lease_token is not null)
          + (select count(*) from deliveries where lease_token is not null) as leases,
        (select count(*) from deliveries where state = 'pending') as deliveries

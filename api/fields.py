@@ -83,8 +83,10 @@ def _timely(value: Any) -> Any:
 
 
 def split(value: Any) -> Any:
-    """The parts of a list that is joined by commas."""
-    return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+    """The parts of a list that is joined by commas; nothing at all is a list of none."""
+    if not isinstance(value, str):
+        return value
+    return tuple(value.split(",")) if value else ()
 
 
 UNSET: Any = None

@@ -198,7 +198,9 @@ def test_events_keep_the_types_that_are_wanted_when_given(api: ApiClient) -> Non
     assert ["deleted", "cancelled", "created"] == told
 
 
-@pytest.mark.parametrize("query", ["types=born", "limit=1001", "before=-1", "before=9" + "9" * 19])
+@pytest.mark.parametrize(
+    "query", ["types=born", "types=&types=", "limit=1001", "before=-1", "before=9" + "9" * 19]
+)
 def test_events_name_the_parameter_when_it_breaks_a_rule(api: ApiClient, query: str) -> None:
     """As for lists of videos."""
     response = api.get(f"/api/events?{query}")

@@ -19,7 +19,7 @@ from api.carriers import Errands, Send, Turns, carry_parts, carry_stream
 from api.exchange import Answer, Exchange, Parts, chunk, start
 from api.express import Express
 from api.streams import EventStream, feeds_of
-from api.uploads import Receive, Scope, Uploads
+from api.uploads import Message, Receive, Scope, Upload, Uploads
 from api.waiting import room_of
 
 LINGER_SECONDS = 1.0
@@ -73,15 +73,8 @@ class Bridge:
         upload = await self._uploads.take(scope, receive)
         if upload is None:
             return
-        exchange = Exchange(scope, upload)
-        answer: Answer
         try:
-            reply = await self._express.answer(scope, upload, self._of_loop())
-            if reply is None:
-                answer = await self._in_thread(partial(exchange.run, self._app))
-                head = exchange.head()
-            else:
-                answer, head = reply.body, start(reply.status, reply.headers)
+            answer, head = await self._answer(scope, upload)
         finally:
             self._uploads.close(upload)
         if self._leaving:
@@ -101,6 +94,15 @@ class Bridge:
         else:
             errands = self._of_loop()
             await carry_stream(answer, head, receive=receive, send=send, errands=errands)
+
+    async def _answer(self, scope: Scope, upload: Upload) -> tuple[Answer, Message]:
+        """The answer to a request, and how it begins."""
+        reply = await self._express.answer(scope, upload, self._of_loop())
+        if reply is not None:
+            return reply.body, start(reply.status, reply.headers)
+        exchange = Exchange(scope, upload)
+        answer = await self._in_thread(partial(exchange.run, self._app))
+        return answer, exchange.head()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Stand in front of the server's own reaction to SIGTERM: it waits for what is open, and

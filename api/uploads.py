@@ -16,6 +16,7 @@ from werkzeug.exceptions import RequestTimeout
 
 from api.batches import BATCH_BYTES
 from api.bodies import FORM_BYTES
+from api.deadlines import Deadlines, Late
 from orchestrator.errors import DependencyDown
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -36,7 +37,7 @@ ON_DISK = 512 * 1024 * 1024
 """Of all larger bodies that are in this process at a time."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Upload:
     """A body: `stream`, at its beginning once it has been taken. `spooled`: bytes on the disk."""
 
@@ -62,6 +63,7 @@ class Uploads:
     def __init__(self, *, seconds: float, room: int = ON_DISK):
         self._seconds = seconds
         self._room = room
+        self._deadlines = Deadlines()
 
     async def take(self, scope: Scope, receive: Receive) -> Upload | None:
         """The body of this request, to be given to `close`; None: its client has gone."""
@@ -72,7 +74,7 @@ class Uploads:
         if announced > LARGEST or (announced == 0 and b"transfer-encoding" not in names):
             return upload
         try:
-            if await self._fill(upload, receive):
+            if await self._fill_in_time(upload, receive):
                 upload.stream.seek(0)
                 return upload
         except BaseException:
@@ -86,24 +88,36 @@ class Uploads:
         self._room += upload.spooled
         upload.stream.close()
 
-    async def _fill(self, upload: Upload, receive: Receive) -> bool:
+    async def _fill_in_time(self, upload: Upload, receive: Receive) -> bool:
         """Whether there is somebody to answer."""
+        task, late = asyncio.current_task(), False
+
+        def end() -> None:
+            nonlocal late
+            late = task is not None and task.cancel()
+
         try:
-            async with asyncio.timeout(self._seconds) as clock:
-                began = clock.when() or 0
-                more = True
-                while more and upload.size <= LARGEST:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        return False
-                    self._keep(upload, message.get("body", b""))
-                    more = message.get("more_body", False)
-                    if more:  # most bodies come at once, and each timer costs a tenth of that
-                        clock.reschedule(began + upload.size / BYTES_A_SECOND)
-        except TimeoutError:
+            return await self._fill(upload, receive, end)
+        except asyncio.CancelledError:
+            if task is None or not late or task.uncancel() > 0:
+                raise
             upload.refusal = RequestTimeout("The body of the request did not come in time.")
         except DependencyDown as error:
             upload.refusal = error
+        finally:
+            self._deadlines.clear(upload)
+        return True
+
+    async def _fill(self, upload: Upload, receive: Receive, end: Late) -> bool:
+        last = asyncio.get_running_loop().time() + self._seconds
+        more = True
+        while more and upload.size <= LARGEST:
+            self._deadlines.set(upload, last + upload.size / BYTES_A_SECOND, end)
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return False
+            self._keep(upload, message.get("body", b""))
+            more = message.get("more_body", False)
         return True
 
     def _keep(self, upload: Upload, chunk: bytes) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 
+from pydantic_core import to_json
+
 from orchestrator import views
 from orchestrator.context import Context
 from orchestrator.db.queue import Due
@@ -17,13 +19,18 @@ from orchestrator.rings import Ring, stores, submits
 from orchestrator.traces import Deed
 
 
-def published(ctx: Context, videos: Iterable[Video]) -> None:
-    """Call after the commit: put the new states into the cache, and wake whoever watches."""
+def published(ctx: Context, videos: Iterable[Video]) -> list[bytes]:
+    """Call after the commit: put the new states into the cache, and wake whoever watches. Returns
+    what the cache has of each, in order: the JSON that `GET /api/videos/{id}` answers.
+    """
     changed = list(videos)
     for video in changed:
         _count(ctx, video)
-    ctx.cache.put_videos([views.video(video) for video in changed])
+    bodies = [views.video(video) for video in changed]
+    texts = [to_json(body) for body in bodies]
+    ctx.cache.put_videos(bodies, texts)
     ctx.wakes.tell((video.user_id, video.id) for video in changed)
+    return texts
 
 
 def _count(ctx: Context, video: Video) -> None:

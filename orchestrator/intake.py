@@ -54,21 +54,26 @@ def accept_all(
     """What becomes of these wishes, in one transaction. `patience`: seconds to wait for a lock."""
     with ctx.database.transaction() as connection:
         outcomes = ledger.write(ctx.catalog, connection, wishes, patience=patience)
-    tell(ctx, outcomes, wishes)
-    return outcomes
+    return tell(ctx, outcomes, wishes)
 
 
-def tell(ctx: Context, outcomes: Sequence[Outcome], wishes: Sequence[Wish]) -> None:
-    """Cache, wake and ring for what is new in these outcomes of wishes, which are committed."""
-    fresh = [
-        outcome.video
-        for outcome in outcomes
+def tell(ctx: Context, outcomes: Sequence[Outcome], wishes: Sequence[Wish]) -> list[Outcome]:
+    """Cache, wake and ring for what is new in these outcomes of wishes, which are committed.
+    Returns them, the new ones with their texts.
+    """
+    fresh = {
+        place: outcome.video
+        for place, outcome in enumerate(outcomes)
         if isinstance(outcome, Written) and not outcome.replayed and outcome.video is not None
-    ]
+    }
+    told = list(outcomes)
     try:
-        changes.published(ctx, fresh)
+        texts = changes.published(ctx, fresh.values())
+        for (place, video), text in zip(fresh.items(), texts, strict=True):
+            told[place] = Written(video, text=text)
         origins = {str(wish.row["id"]): wish.request_id for wish in wishes if wish.request_id}
-        changes.ring_submits(ctx, fresh, origins)
+        changes.ring_submits(ctx, fresh.values(), origins)
     except Exception:
         # An error here would look as if nothing had been accepted, and be asked for again.
         log.exception("telling_failed", videos=len(fresh))
+    return told

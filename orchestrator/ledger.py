@@ -31,12 +31,14 @@ AHEAD = 500
 @dataclass(frozen=True, slots=True)
 class Written:
     """The video of a wish; `replayed` if an earlier one had its key, or `sdk_retry` was that of
-    an earlier one. None: that video was removed since.
+    an earlier one. None: that video was removed since. `text`: as `GET` shows it, where that was
+    made already.
     """
 
     video: Video | None
     replayed: bool = False
     sdk_retry: bool = False
+    text: bytes | None = None
 
 
 Outcome = Written | OrchestratorError

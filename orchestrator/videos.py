@@ -53,7 +53,7 @@ def get(ctx: Context, caller: Caller, video_id: str) -> Json:
     return body
 
 
-def at_hand(ctx: Context, caller: Caller, cached: bytes | str | None) -> Json | None:
+def at_hand(ctx: Context, caller: Caller, cached: bytes | None) -> Json | None:
     """A video as `get` would answer with it, from what lies `cached`, if that is all there is to do
     for it: nothing to look up, to ring or to refuse.
     """

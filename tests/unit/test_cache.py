@@ -4,6 +4,7 @@ import json
 
 import fakeredis
 import pytest
+from pydantic_core import to_json
 
 from orchestrator import views
 from orchestrator.cache import PREFIX, Cache, read_cached
@@ -62,7 +63,7 @@ def test_delete_tells_whether_there_was_something(cache):
 def test_many_videos_are_read_at_once(cache, server):
     """In the order in which they were asked for; a tombstone is none."""
     first, second, gone = shown(), shown(), shown()
-    cache.put_videos([first, second, gone])
+    cache.put_videos([first, second, gone], [to_json(one) for one in (first, second, gone)])
     cache.invalidate_video(gone["id"], seq=9)
 
     found = cache.get_videos([second["id"], "video_none", gone["id"], first["id"]])

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from orchestrator.db.queue import DUE
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -54,10 +56,9 @@ def overdue(connection: Connection) -> Overdue | None:
     """How late the work is, by the steps that nobody is at. None: no such step is due."""
     row = connection.execute(
         text(
-            """
+            f"""
             select step, cast(extract(epoch from now() - due_at) as float) from videos
-            where due_at <= now() and (status = 'in_progress' or admitted_at is not null)
-              and (lease_until is null or lease_until < now())
+            where {DUE} and (lease_until is null or lease_until < now())
             order by due_at limit 1
             """
         )

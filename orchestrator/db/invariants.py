@@ -88,6 +88,12 @@ OF_VIDEOS: Mapping[str, str] = {
     "no lease of a video outlives its holder": f"""
         select v.id, format('lease ran out at %s', v.lease_until) from videos v
         where {_HERE} and v.lease_until < now() - interval '1 hour'""",
+    # The leases that want to be renewed are looked for among what is due. The clock is that of the
+    # moment: what became due and was claimed since this transaction began is no finding.
+    "a leased step is due": f"""
+        select v.id, format('%s and leased, due at %s', v.status, v.due_at) from videos v
+        where {_HERE} and v.lease_token is not null and (v.due_at is null
+          or v.due_at > clock_timestamp() or v.status = 'queued' and v.admitted_at is null)""",
 }
 OF_USERS: Mapping[str, str] = {
     "quota equals the rows": """

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-_DUE = "due_at <= now() and (status = 'in_progress' or admitted_at is not null)"
+DUE = "due_at <= now() and (status = 'in_progress' or admitted_at is not null)"
+"""Which videos want a worker now."""
 # The leases of videos have no index: each claim would have to renew all entries of its row. What is
-# claimed is due, and there is an index of that.
+# claimed is due until its lease is given back, and there is an index of that.
 _LEASED = (
-    ("videos", "id", _DUE),
+    ("videos", "id", DUE),
     ("attempts", "video_id, n", "true"),
     ("deliveries", "id", "true"),
 )
@@ -37,7 +38,7 @@ def ring_due(connection: Connection, *, again: float, limit: int) -> list[Due]:
         text(
             f"""
             update videos v set rung_at = now() from (
-              select id from videos where {_DUE}
+              select id from videos where {DUE}
                 and (lease_until is null or lease_until < now())
                 and (rung_at is null or rung_at < now() - make_interval(secs => :again) or
                   rung_at < due_at)

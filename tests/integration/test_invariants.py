@@ -97,6 +97,11 @@ BREAKS = {
         "update attempts set detached = true, due_at = null where video_id = :running",
     ),
     "no lease of a video outlives its holder": (f"update videos {LATE} where id = :queued",),
+    "a leased step is due": (
+        f"update videos {LATE}, due_at = now() + interval '1 min' where id = :running",
+        f"update videos {LATE}, admitted_at = null where id = :queued",
+        f"update videos {LATE}, due_at = null where id = :queued",
+    ),
     "no lease of an attempt or a delivery outlives its holder": (
         f"update attempts {LATE} where video_id = :running",
         f"update deliveries {LATE}",

@@ -9,10 +9,13 @@ from threading import Event, Thread
 import pytest
 from sqlalchemy import text
 
-from orchestrator.db import polling, queue, submitting, videos
+from orchestrator.db import attempts, deliveries, looks, polling, queue, submitting, videos
 from orchestrator.db.engine import Database
 from orchestrator.leases import Leases
-from tests.core import accept, opened, sql, submit
+from tests.core import accept, opened, send, sql, submit
+from tests.factories import complete
+
+ACCOUNT = ("default", "sandbox")
 
 
 @pytest.fixture
@@ -67,6 +70,63 @@ def test_renewal_prolongs_what_is_held(ctx):
 
         assert (30, 30) == left(ctx, mine.id)
         assert (1, 1) == left(ctx, others.id)
+
+
+def submitted(ctx, connection):
+    """The submit step of a video, and its attempt."""
+    (video,) = submitting.claim_submits(connection, [submit(ctx).id], token="mine", lease=1)
+    submitting.open_attempts(connection, [submitting.Opening(video, None)], token="mine", lease=1)
+    return 2
+
+
+def polled(ctx, connection):
+    """The poll of a named video."""
+    video_id = accept(ctx, submit(ctx).id).video_id
+    return len(polling.claim(connection, [video_id], "poll", token="mine", lease=1))
+
+
+def listed(ctx, connection):
+    """The polls of an account."""
+    accept(ctx, submit(ctx).id)
+    return len(polling.claim_due(connection, *ACCOUNT, token="mine", lease=1, limit=9))
+
+
+def stored(ctx, connection):
+    """The store step of a video that has just been found finished."""
+    accepted = accept(ctx, submit(ctx).id)
+    polling.claim(connection, [accepted.video_id], "poll", token="other", lease=1)
+    found = polling.Generated(
+        accepted.video_id, accepted.n, "completed", Decimal(1), datetime.now(UTC)
+    )
+    polling.generated(connection, [found], token="other")
+    return len(polling.claim(connection, [accepted.video_id], "store", token="mine", lease=1))
+
+
+def looked_for(ctx, connection):
+    """An attempt of unknown outcome."""
+    sent = send(ctx, submit(ctx).id)
+    attempts.unknown(connection, sent.video_id, sent.n, grace=0, error=None, http_status=None)
+    return len(looks.claim_due(connection, *ACCOUNT, ("unknown",), token="mine", lease=1, limit=9))
+
+
+def delivered(ctx, connection):
+    """A message to a receiver."""
+    complete(ctx, submit(ctx, webhook_url="http://127.0.0.1:1/hook").id)
+    (target,) = connection.scalars(text("select target from deliveries"))
+    claimed = deliveries.claim(connection, target, token="mine", lease=1, at_once=9, of_user=9)
+    return 0 if claimed is None else 1
+
+
+@pytest.mark.parametrize("claim", [submitted, polled, listed, stored, looked_for, delivered])
+def test_whatever_is_claimed_can_be_renewed(ctx, claim):
+    """Leases have no index of their own: what is claimed lies where renewal looks for it."""
+    with ctx.database.transaction() as connection:
+        claimed = claim(ctx, connection)
+
+        renewed = queue.renew(connection, ["mine"], seconds=30)
+
+    assert claimed > 0
+    assert claimed == renewed
 
 
 def test_lease_runs_out_when_its_block_has_ended(ctx):

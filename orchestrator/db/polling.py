@@ -13,10 +13,44 @@ from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import Connection, text
+from sqlalchemy.sql.selectable import TextualSelect
 
+from orchestrator.db.prepared import often
 from orchestrator.db.rows import ATTEMPT, VIDEO, pair_query, to_pairs, to_videos, video_query
-from orchestrator.lifecycle import Step
 from orchestrator.records import Attempt, Video
+
+
+def _claiming(*, where: str, order: str) -> TextualSelect:
+    return often(
+        pair_query(
+            f"""
+            with d as (
+              select id from videos
+              where {where} and status = 'in_progress'
+                and (lease_until is null or lease_until < now())
+              order by {order} for update skip locked),
+            v as (
+              update videos u set lease_token = :token,
+                lease_until = now() + make_interval(secs => :lease)
+              from d where u.id = d.id returning u.*)
+            select {VIDEO}, {ATTEMPT} from v join lateral (
+              select * from attempts t where t.video_id = v.id and t.state = 'accepted'
+                and not t.detached
+              order by t.n desc limit 1) a on true
+            """
+        )
+    )
+
+
+_CLAIM = _claiming(
+    # Spelt so that no index of what is due answers it: there may be many more than these.
+    where="id = any(:ids) and step = :step and due_at + interval '0' <= now()",
+    order="id",
+)
+_CLAIM_DUE = _claiming(
+    where="provider = :provider and account = :account and due_at <= now() and step = 'poll'",
+    order="due_at limit :limit",
+)
 
 
 def claim(
@@ -26,10 +60,7 @@ def claim(
     provider accepted.
     """
     values = {"ids": list(video_ids), "step": step, "token": token, "lease": lease}
-    # Spelt so that no index answers it: there may be many more that are due than these.
-    due = "due_at + interval '0' <= now()"
-    query = _CLAIM.format(where=f"id = any(:ids) and {due}", order="id")
-    return to_pairs(connection.execute(pair_query(query), values))
+    return to_pairs(connection.execute(_CLAIM, values))
 
 
 def claim_due(
@@ -37,30 +68,7 @@ def claim_due(
 ) -> list[tuple[Video, Attempt]]:
     """Take the due polls of an account, the longest due first."""
     values = {"provider": provider, "account": account, "limit": limit}
-    query = _CLAIM.format(
-        where="provider = :provider and account = :account and due_at <= now()",
-        order="due_at limit :limit",
-    )
-    return to_pairs(
-        connection.execute(
-            pair_query(query), {**values, "step": Step.POLL, "token": token, "lease": lease}
-        )
-    )
-
-
-_CLAIM = f"""
-  with d as (
-    select id from videos
-    where {{where}} and step = :step and status = 'in_progress'
-      and (lease_until is null or lease_until < now())
-    order by {{order}} for update skip locked),
-  v as (
-    update videos u set lease_token = :token, lease_until = now() + make_interval(secs => :lease)
-    from d where u.id = d.id returning u.*)
-  select {VIDEO}, {ATTEMPT} from v join lateral (
-    select * from attempts t where t.video_id = v.id and t.state = 'accepted' and not t.detached
-    order by t.n desc limit 1) a on true
-"""
+    return to_pairs(connection.execute(_CLAIM_DUE, {**values, "token": token, "lease": lease}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,33 @@ class Running:
     due_in: float
 
 
+_STILL_RUNNING = often(
+    video_query(
+        f"""
+        with r as (select * from jsonb_to_recordset(cast(:found as jsonb)) as r(id text,
+        progress integer, due_in float)),
+        o as (select id, progress from videos where id = any(:ids) order by id for update),
+        v as (
+          update videos u set progress = greatest(u.progress, r.progress), last_polled_at =
+            now(),
+            due_at = now() + make_interval(secs => r.due_in), lease_token = null, lease_until
+            = null,
+            failures = 0, missing_since = null, updated_at = case when r.progress >
+            o.progress then now() else u.updated_at end,
+            seq = u.seq + case when r.progress > o.progress then 1 else 0 end
+          from r join o on o.id = r.id collate "C"
+          where u.id = any(:ids) and u.id = o.id and u.lease_token = :token and u.step = 'poll'
+          returning u.*, r.progress > o.progress as moved),
+        told as (
+          insert into video_events (video_id, event_type, event_data, seq, user_id)
+          select v.id, 'progress', jsonb_build_object('progress', v.progress), v.seq,
+            v.user_id from v where v.moved)
+        select {VIDEO} from v where v.moved
+        """
+    )
+)
+
+
 def still_running(connection: Connection, found: Sequence[Running], *, token: str) -> list[Video]:
     """Record looks that found work going on: progress never falls, and an event tells only of a
     change.
@@ -79,29 +114,7 @@ def still_running(connection: Connection, found: Sequence[Running], *, token: st
     if not found:
         return []
     rows = connection.execute(
-        video_query(
-            f"""
-            with r as (select * from jsonb_to_recordset(cast(:found as jsonb)) as r(id text,
-            progress integer, due_in float)),
-            o as (select id, progress from videos where id = any(:ids) order by id for update),
-            v as (
-              update videos u set progress = greatest(u.progress, r.progress), last_polled_at =
-                now(),
-                due_at = now() + make_interval(secs => r.due_in), lease_token = null, lease_until
-                = null,
-                failures = 0, missing_since = null, updated_at = case when r.progress >
-                o.progress then now() else u.updated_at end,
-                seq = u.seq + case when r.progress > o.progress then 1 else 0 end
-              from r join o on o.id = r.id collate "C"
-              where u.id = any(:ids) and u.id = o.id and u.lease_token = :token and u.step = 'poll'
-              returning u.*, r.progress > o.progress as moved),
-            told as (
-              insert into video_events (video_id, event_type, event_data, seq, user_id)
-              select v.id, 'progress', jsonb_build_object('progress', v.progress), v.seq,
-                v.user_id from v where v.moved)
-            select {VIDEO} from v where v.moved
-            """
-        ),
+        _STILL_RUNNING,
         {
             "ids": [item.id for item in found],
             "found": json.dumps([asdict(item) for item in found]),
@@ -122,6 +135,37 @@ class Generated:
     content_expires_at: datetime
 
 
+_GENERATED = often(
+    video_query(
+        f"""
+        with g as (select * from jsonb_to_recordset(cast(:found as jsonb)) as
+                     g(id text, n integer, upstream_status text, cost numeric,
+                     content_expires_at timestamptz)),
+        o as (select id from videos where id = any(:ids) order by id for update),
+        v as (
+          -- Due since the look was: another time would renew the entries of all indexes.
+          update videos u set step = 'store', progress = 99, last_polled_at = now(), rung_at =
+            now(),
+            lease_token = null, lease_until = null, failures = 0, missing_since = null,
+            updated_at = now(),
+            cost_actual = u.cost_actual + g.cost, seq = u.seq + 1
+          from g join o on o.id = g.id collate "C"
+          where u.id = any(:ids) and u.id = o.id and u.lease_token = :token and u.step = 'poll'
+          returning u.*, g.n, g.upstream_status, g.cost, g.content_expires_at),
+        ended as (
+          update attempts a set ended_at = now(), upstream_status = v.upstream_status, cost =
+            v.cost,
+            content_expires_at = v.content_expires_at
+          from v where a.video_id = v.id and a.n = v.n),
+        told as (
+          insert into video_events (video_id, event_type, event_data, seq, user_id)
+          select v.id, 'progress', jsonb_build_object('progress', 99), v.seq, v.user_id from v)
+        select {VIDEO} from v
+        """
+    )
+)
+
+
 def generated(connection: Connection, found: Sequence[Generated], *, token: str) -> list[Video]:
     """Record what the provider has finished: the slot is free, the charge is booked, the store step
     is due now.
@@ -129,33 +173,7 @@ def generated(connection: Connection, found: Sequence[Generated], *, token: str)
     if not found:
         return []
     rows = connection.execute(
-        video_query(
-            f"""
-            with g as (select * from jsonb_to_recordset(cast(:found as jsonb)) as
-                         g(id text, n integer, upstream_status text, cost numeric,
-                         content_expires_at timestamptz)),
-            o as (select id from videos where id = any(:ids) order by id for update),
-            v as (
-              -- Due since the look was: another time would renew the entries of all indexes.
-              update videos u set step = 'store', progress = 99, last_polled_at = now(), rung_at =
-                now(),
-                lease_token = null, lease_until = null, failures = 0, missing_since = null,
-                updated_at = now(),
-                cost_actual = u.cost_actual + g.cost, seq = u.seq + 1
-              from g join o on o.id = g.id collate "C"
-              where u.id = any(:ids) and u.id = o.id and u.lease_token = :token and u.step = 'poll'
-              returning u.*, g.n, g.upstream_status, g.cost, g.content_expires_at),
-            ended as (
-              update attempts a set ended_at = now(), upstream_status = v.upstream_status, cost =
-                v.cost,
-                content_expires_at = v.content_expires_at
-              from v where a.video_id = v.id and a.n = v.n),
-            told as (
-              insert into video_events (video_id, event_type, event_data, seq, user_id)
-              select v.id, 'progress', jsonb_build_object('progress', 99), v.seq, v.user_id from v)
-            select {VIDEO} from v
-            """
-        ),
+        _GENERATED,
         {
             "ids": [item.id for item in found],
             "found": json.dumps([asdict(item) for item in found], default=str),
@@ -163,6 +181,18 @@ def generated(connection: Connection, found: Sequence[Generated], *, token: str)
         },
     )
     return to_videos(rows)
+
+
+_SNOOZE = often(
+    text(
+        "update videos set lease_token = null, lease_until = null, "
+        "due_at = now() + make_interval(secs => :due_in), failures = failures + :failed, "
+        "missing_since = case when :missing then coalesce(missing_since, now()) else "
+        "missing_since end "
+        "where id in (select id from videos where id = any(:ids) and lease_token = :token "
+        "order by id for update)"
+    )
+)
 
 
 def snooze(
@@ -180,14 +210,7 @@ def snooze(
     if not video_ids:
         return
     connection.execute(
-        text(
-            "update videos set lease_token = null, lease_until = null, "
-            "due_at = now() + make_interval(secs => :due_in), failures = failures + :failed, "
-            "missing_since = case when :missing then coalesce(missing_since, now()) else "
-            "missing_since end "
-            "where id in (select id from videos where id = any(:ids) and lease_token = :token "
-            "order by id for update)"
-        ),
+        _SNOOZE,
         {
             "ids": list(video_ids),
             "token": token,

@@ -9,22 +9,28 @@ from sqlalchemy import Connection, text
 
 from orchestrator.db import lanes
 from orchestrator.db.lanes import Entry, Lane
+from orchestrator.db.prepared import often
 from orchestrator.db.rows import ATTEMPT, MINE, VIDEO, attempt_query, to_videos, video_query
 from orchestrator.records import Attempt, Video
 
-_CLAIM = f"""
-  with d as (
-    select v.id from videos v where v.id = any(:ids) and v.status = 'queued' and v.step = 'submit'
+_CLAIM = often(
+    video_query(
+        f"""
+  -- By their ids alone: an index of what is queued would be walked through, backlog and all.
+  with named as materialized (select * from videos where id = any(:ids) order by id for update),
+  d as (
+    select v.id from named v where v.status = 'queued' and v.step = 'submit'
       and v.admitted_at is not null and v.due_at <= now()
       and (v.lease_until is null or v.lease_until < now())
       and not exists (select 1 from attempts a where a.video_id = v.id and a.ended_at is null)
       and not exists (select 1 from providers p where p.name = v.provider
-        and p.account = v.account and p.paused_until > now())
-    order by v.id for update of v)
+        and p.account = v.account and p.paused_until > now()))
   update videos v set lease_token = :token, lease_until = now() + make_interval(secs => :lease)
   from d where v.id = d.id
   returning {VIDEO}
 """
+    )
+)
 
 
 def claim_submits(
@@ -34,7 +40,7 @@ def claim_submits(
     is not paused.
     """
     values = {"ids": list(video_ids), "token": token, "lease": lease}
-    return to_videos(connection.execute(video_query(_CLAIM), values))
+    return to_videos(connection.execute(_CLAIM, values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,9 @@ class Opening:
     lane: Lane | None
 
 
-_OPEN = f"""
+_OPEN = often(
+    attempt_query(
+        f"""
   insert into attempts as a (video_id, n, user_id, provider, account, lane, shown, lease_token,
     lease_until)
   select w.id,
@@ -60,6 +68,8 @@ _OPEN = f"""
   order by w.id
   returning {ATTEMPT}
 """
+    )
+)
 
 
 def open_attempts(
@@ -83,7 +93,7 @@ def open_attempts(
     if not opened:
         return {}
     rows = connection.execute(
-        attempt_query(_OPEN),
+        _OPEN,
         {
             "ids": [o.video.id for o in opened],
             "owners": [o.video.user_id for o in opened],

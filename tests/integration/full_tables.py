@@ -76,6 +76,19 @@ insert into idempotency_keys (user_id, route, key, fingerprint, status_code, vid
 select user_id, 'POST /api/videos', id, fingerprint, 202, array[id],
   created_at from videos where right(id, 1) in ('0', '1', '2');
 """
+# What waits and is polled is put away and comes again, due, when the statistics have been taken.
+QUIET = """
+update videos set status = 'cancelled', step = null, due_at = null, admitted_at = null,
+  snoozed = false, finished_at = now()
+where status = 'queued' or (status = 'in_progress' and step = 'poll')
+"""
+RUSH = """
+update videos v set status = case when n.n <= 1000 then 'queued' else 'in_progress' end,
+  step = case when n.n <= 1000 then 'submit' else 'poll' end, finished_at = null,
+  admitted_at = now(), due_at = now() - n.n % 300 * interval '1 s'
+from (select id, cast(cast('x' || right(id, 8) as bit(32)) as int) as n from videos) n
+where v.id = n.id and v.status = 'cancelled'
+"""
 _INDEXES = """
 select string_agg(format('drop index %I', c.relname), '; ')
 from pg_index i join pg_class c on c.oid = i.indexrelid
@@ -87,7 +100,9 @@ where not i.indisunique and c.relnamespace = current_schema()::regnamespace
 def filled(
     server_url: str, *, waiting: int = 0, snoozed: int = 0, finished: int = 0
 ) -> Iterator[Database]:
-    """A database of its own on that server, full, whose statistics are fresh."""
+    """A database of its own on that server, full, whose statistics are fresh. `finished` may be
+    less than nothing: so many fewer.
+    """
     name = f"full_{uuid4().hex}"
     server = Database(server_url)
     with server.statement() as connection:
@@ -104,9 +119,7 @@ def filled(
         for statement in FILL.rstrip(";\n").split(";\n"):
             connection.execute(text(statement), numbers)
         connection.exec_driver_sql(script(), execution_options={"no_parameters": True})
-    with database.statement() as connection:
-        connection.execute(text("set statement_timeout = 0"))
-        connection.execute(text("vacuum analyze"))
+    _vacuum(database)
 
     yield database
 
@@ -114,3 +127,20 @@ def filled(
     with server.statement() as connection:
         connection.execute(text(f"drop database {name} with (force)"))
     server.close()
+
+
+def rush(database: Database) -> None:
+    """Let everything that waits be due at once, a thousand to be submitted and the others to be
+    polled, while the statistics still know of a quiet hour.
+    """
+    with database.statement() as connection:
+        connection.execute(text(QUIET))
+    _vacuum(database)
+    with database.statement() as connection:
+        connection.execute(text(RUSH))
+
+
+def _vacuum(database: Database) -> None:
+    with database.statement() as connection:
+        connection.execute(text("set statement_timeout = 0"))
+        connection.execute(text("vacuum analyze"))

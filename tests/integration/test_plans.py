@@ -38,7 +38,7 @@ from orchestrator.db.idempotency import Claim
 from orchestrator.db.submissions import Try
 from orchestrator.db.videos import Filters
 from orchestrator.lifecycle import CANCEL, EventType
-from tests.integration.full_tables import filled
+from tests.integration.full_tables import filled, rush
 
 BIG = {"videos", "attempts", "video_events", "idempotency_keys", "user_quotas"}
 ACCOUNT = ("default", "sandbox")
@@ -58,6 +58,24 @@ def full(postgres_url):
 def huge(postgres_url):
     """The same with a million finished videos, 100,000 that wait and as many for tomorrow."""
     with filled(postgres_url, waiting=98_000, snoozed=100_000, finished=980_000) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def young(postgres_url):
+    """Some thousand rows: so few that reading them all looks cheap, and statistics that know of
+    nothing that is due.
+    """
+    with filled(postgres_url, finished=-15_000) as database:
+        rush(database)
+        yield database
+
+
+@pytest.fixture(scope="module")
+def late(postgres_url):
+    """50,000 videos are overdue, a hundred of them leased; twice as many are over."""
+    with filled(postgres_url, waiting=48_000, finished=80_000) as database:
+        rush(database)
         yield database
 
 
@@ -325,3 +343,40 @@ def test_check_reads_by_page_when_there_are_a_million(huge, name):
 
     assert [] == whole(found)
     assert name not in invariants.OF_VIDEOS or sum(read for _, _, read in found) <= PAGE
+
+
+AT_WORK = [
+    "submitting.claim_submits",
+    "acceptances.write",
+    "polling.claim",
+    "polling.still_running",
+    "polling.generated",
+]
+
+
+@pytest.mark.scale
+@pytest.mark.parametrize("name", AT_WORK)
+def test_step_reads_its_videos_only_when_work_comes_all_at_once(young, name):
+    """Whoever names their videos reads no others, neither a table that looks small nor an index of
+    what is due that looked empty.
+    """
+    found = reads(young, QUERIES[name])
+
+    assert [] == whole(found)
+    assert sum(read for _, _, read in found) <= 500
+
+
+@pytest.mark.scale
+@pytest.mark.parametrize("analyzed", [False, True], ids=["surprised", "analyzed"])
+def test_renewal_reads_what_is_due_and_no_more_when_work_is_late(late, analyzed):
+    """The leases of videos are looked for among what is due; that is read once, some 30 ms for
+    50,000.
+    """
+    if analyzed:
+        with late.statement() as connection:
+            connection.execute(text("analyze videos"))
+
+    found = reads(late, QUERIES["queue.renew"])
+
+    assert [] == whole(found)
+    assert sum(read for _, _, read in found) <= 52_000

@@ -13,7 +13,7 @@ from orchestrator import changes, ledger
 from orchestrator.context import Context
 from orchestrator.db.submissions import PATIENCE_SECONDS
 from orchestrator.errors import DependencyBusy, DependencyDown
-from orchestrator.ledger import Outcome, Written
+from orchestrator.ledger import Outcome, Unplain, Written
 from orchestrator.wishes import Wish
 
 LOT_PATIENCE = 0.25
@@ -37,7 +37,7 @@ def together(ctx: Context, wishes: Sequence[Wish]) -> Sequence[Outcome | None]:
     failed them all, or has to wait for somebody else.
     """
     try:
-        return accept_all(ctx, wishes, patience=LOT_PATIENCE)
+        return _plain(ctx, wishes) or accept_all(ctx, wishes, patience=LOT_PATIENCE)
     except DependencyDown as error:
         if not isinstance(error, DependencyBusy):
             raise
@@ -46,6 +46,16 @@ def together(ctx: Context, wishes: Sequence[Wish]) -> Sequence[Outcome | None]:
         reason = error
     log.info("lot_failed", wishes=len(wishes), error=type(reason).__name__)
     return [None] * len(wishes)
+
+
+def _plain(ctx: Context, wishes: Sequence[Wish]) -> list[Outcome] | None:
+    """The outcomes, if there is nothing to be decided; None: nothing was changed."""
+    try:
+        with ctx.database.transaction() as connection:
+            outcomes = ledger.write_plain(ctx.catalog, connection, wishes, patience=LOT_PATIENCE)
+    except Unplain:
+        return None
+    return tell(ctx, outcomes, wishes)
 
 
 def accept_all(

@@ -13,15 +13,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.catalog import Catalog
-from orchestrator.db import idempotency, submissions, videos
+from orchestrator.db import idempotency, intake, submissions, videos
 from orchestrator.db.engine import Connection
 from orchestrator.db.idempotency import Claim
+from orchestrator.db.intake import Unplain as Unplain
 from orchestrator.db.quotas import Reserved
 from orchestrator.db.submissions import PATIENCE_SECONDS, Try
 from orchestrator.errors import Conflict, IdempotencyKeyReused, OrchestratorError
 from orchestrator.records import Video
 from orchestrator.reservations import reserve
-from orchestrator.wishes import IdempotencyKey, SdkTry, Wish, Wishes
+from orchestrator.wishes import IdempotencyKey, Key, SdkTry, Wish, Wishes
 
 # How far the broker may run ahead of the workers. What is more waits in PostgreSQL, where it can be
 # dealt out fairly.
@@ -66,6 +67,40 @@ def write(
                 outcomes |= _follow(place, wishes, first, outcomes[first])
         waiting = {place: wishes[place] for place in behind if place not in outcomes}
     return [outcomes[place] for place in range(len(wishes))]
+
+
+def write_plain(
+    catalog: Catalog, connection: Connection, wishes: Sequence[Wish], *, patience: float
+) -> list[Outcome]:
+    """As `write`, in one statement, where nothing is to be decided.
+
+    Raises:
+        Unplain: something is. What this has written must not be committed.
+    """
+    if not all(map(_plain, wishes)) or _behind(dict(enumerate(wishes))):
+        raise Unplain
+    rows = [
+        {**wish.row, **_named(wish.key), "free": _uncapped(catalog, wish.row)} for wish in wishes
+    ]
+    written = intake.write(connection, rows, patience=patience, ahead=AHEAD)
+    return [Written(written[row["id"]]) for row in rows]
+
+
+def _plain(wish: Wish) -> bool:
+    return not isinstance(wish.key, SdkTry) and wish.row.get("retry_of") is None
+
+
+def _named(key: Key | None) -> dict[str, str]:
+    return {"route": key.route, "key": key.value} if isinstance(key, IdempotencyKey) else {}
+
+
+def _uncapped(catalog: Catalog, row: Mapping[str, Any]) -> bool:
+    """Whether nothing of its provider or its time forbids that this video starts at once."""
+    provider = catalog.provider(row["provider"], row["account"])
+    if provider is None or provider.max_in_flight or provider.rpm:
+        return False
+    run_at = row.get("run_at")
+    return run_at is None or run_at <= datetime.now(UTC)
 
 
 def _behind(wishes: Wishes) -> dict[int, int]:
@@ -208,12 +243,8 @@ def _admit(
 ) -> None:
     """Let those start at once that need not be dealt out: no cap anywhere, nobody waiting."""
     rooms: dict[tuple[str, str], int] = {}
-    now = datetime.now(UTC)
     for row, reserved in zip(rows, grants, strict=True):
-        provider = catalog.provider(row["provider"], row["account"])
-        if provider is None or provider.max_in_flight or provider.rpm or reserved.max_in_flight:
-            continue
-        if row.get("run_at") is not None and row["run_at"] > now:
+        if reserved.max_in_flight or not _uncapped(catalog, row):
             continue
         account = (row["provider"], row["account"])
         if account not in rooms:

@@ -19,16 +19,17 @@ Statement = TypeVar("Statement", bound=Executable)
 DIRECT = "orchestrator.direct"
 """A setting of ours that a session has from its first message on. A pooler drops that message."""
 _OPTION = "prepared"
+_FIRST = "first"
 _KNOWN = "prepared"
 _MARK = re.compile(r"%\((\w+)\)s|%%")
 _TEXTS = 512
 
 
-def often(statement: Statement) -> Statement:
+def often(statement: Statement, *, first: str = "") -> Statement:
     """The same statement, to be planned once by each connection. The type of each of its parameters
-    must be plain from the text.
+    must be plain from the text. `first`: a statement that goes before it, in the same round trip.
     """
-    return statement.execution_options(**{_OPTION: True})
+    return statement.execution_options(**{_OPTION: True, _FIRST: first and f"{first}; "})
 
 
 def install(engine: Engine) -> None:
@@ -50,15 +51,17 @@ def _execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool
     if not context.execution_options.get(_OPTION):
         return False
     known: dict[str, str] | None = context.root_connection.info[_KNOWN]
+    first = context.execution_options[_FIRST]
     if known is None:
-        return False
+        cursor.execute(first + statement, parameters)
+        return True
     execute = known.get(statement)
     if execute is None:
         numbered, arguments = _numbered(statement)
         name = f"often_{len(known)}"
         cursor.execute(f"prepare {name} as {numbered}")
         execute = known[statement] = f"execute {name}{arguments}"
-    cursor.execute(execute, parameters)
+    cursor.execute(first + execute, parameters)
     return True
 
 

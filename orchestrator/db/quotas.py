@@ -64,15 +64,12 @@ def reserve(connection: Connection, wanted: Sequence[Wanted]) -> dict[str, Reser
     return granted
 
 
-# Arrays tell the planner how many users there are; of JSON it expects a hundred, and reads the
-# whole table for one.
-_RESERVE = often(
-    text(
-        f"""
-    with want as (select * from unnest(cast(:users as text[]), cast(:videos as integer[]),
-                    cast(:costs as numeric[])) as w(user_id, videos, cost)),
-    held as (select q.user_id, now() >= q.reset_at as over, w.videos, w.cost from user_quotas q
-               join want w on w.user_id = q.user_id collate "C" order by q.user_id for update of q)
+HELD = """
+    select q.user_id, now() >= q.reset_at as over, w.videos, w.cost from user_quotas q
+      join want w on w.user_id = q.user_id collate "C"
+    where {condition} order by q.user_id for update of q
+"""
+RESERVED = f"""
     update user_quotas q set
       videos_created = case when h.over then 0 else q.videos_created end + h.videos,
       cost_used = case when h.over then 0 else q.cost_used end + h.cost,
@@ -84,6 +81,17 @@ _RESERVE = often(
       and (q.cost_limit is null
            or case when h.over then 0 else q.cost_used end + h.cost <= q.cost_limit)
     returning q.user_id, q.period_started_at, q.max_in_flight
+"""
+"""How quotas are reserved: `held` locks those of the users of `want` (user_id, videos, cost)."""
+# Arrays tell the planner how many users there are; of JSON it expects a hundred, and reads the
+# whole table for one.
+_RESERVE = often(
+    text(
+        f"""
+    with want as (select * from unnest(cast(:users as text[]), cast(:videos as integer[]),
+                    cast(:costs as numeric[])) as w(user_id, videos, cost)),
+    held as ({HELD.format(condition="true")})
+    {RESERVED}
     """
     )
 )
@@ -125,8 +133,9 @@ def lock(connection: Connection, user_ids: Sequence[str]) -> dict[str, Quota]:
     return {row[0]: Quota(*row) for row in rows}
 
 
-_SETTLE = text(
-    """
+_SETTLE = often(
+    text(
+        """
     with done as (select d.user_id, d.period, sum(d.back) as back, sum(d.change) as change
         from unnest(cast(:users as text[]), cast(:periods as timestamptz[]),
           cast(:backs as integer[]), cast(:changes as numeric[]))
@@ -138,6 +147,7 @@ _SETTLE = text(
       cost_used = q.cost_used + h.change, updated_at = now()
     from held h where q.user_id = h.user_id
     """
+    )
 )
 
 

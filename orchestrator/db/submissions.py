@@ -17,26 +17,28 @@ from orchestrator.db.rows import VIDEO, to_videos, video_query
 from orchestrator.records import Video
 
 PATIENCE_SECONDS = 5.0
+
+
 # PostgreSQL plans the check of a foreign key once per connection. A plan that was made while VACUUM
 # believed `videos` to be empty reads the whole table for each event, until the next ANALYZE: 6 ms a
 # row when there are 6,000.
-_BEGIN = often(
-    text(
-        "select set_config('lock_timeout', :milliseconds, true), "
+def opening(patience: float) -> str:
+    """What a transaction that writes submissions begins with. `patience`: seconds to wait for a
+    lock that somebody else holds.
+    """
+    return (
+        f"select set_config('lock_timeout', '{round(patience * 1000)}', true), "
         "set_config('enable_seqscan', 'off', true)"
     )
-)
 
 
 def begin(connection: Connection, *, patience: float = PATIENCE_SECONDS) -> None:
-    """Call first in a transaction that writes submissions. `patience`: seconds to wait for a lock
-    that somebody else holds.
-    """
-    connection.execute(_BEGIN, {"milliseconds": str(round(patience * 1000))})
+    """Call first in such a transaction; see `opening`."""
+    connection.execute(text(opening(patience)))
 
 
 # What a new video brings; everything else has a default or is decided here.
-_GIVEN = {
+GIVEN = {
     "id": "text",
     "user_id": "text",
     "model": "text",
@@ -65,9 +67,9 @@ _GIVEN = {
     "sdk_tries": "smallint",
     "candidates": "text[]",
 }
-_NAMES = ", ".join(_GIVEN)
-_TYPES = ", ".join(f"{name} {kind}" for name, kind in _GIVEN.items())
-_SOURCES = ", ".join(f"g.{name}" for name in _GIVEN)
+_NAMES = ", ".join(GIVEN)
+_TYPES = ", ".join(f"{name} {kind}" for name, kind in GIVEN.items())
+_SOURCES = ", ".join(f"g.{name}" for name in GIVEN)
 
 _INSERT = often(
     video_query(
@@ -96,7 +98,7 @@ def insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[st
     Each row has the columns of a new video, `admit` (it starts at once) and `events` ([{type,
     data}]).
     """
-    if unknown := {name for row in rows for name in row} - _GIVEN.keys() - {"admit", "events"}:
+    if unknown := {name for row in rows for name in row} - GIVEN.keys() - {"admit", "events"}:
         raise KeyError(sorted(unknown))
     result = connection.execute(_INSERT, {"rows": to_json(rows).decode()}).all()
     if wanted := [row[0] for row in result if row[-1]]:
@@ -186,24 +188,20 @@ def live_retry(connection: Connection, video_id: str) -> bool:
     return bool(connection.scalar(_LIVE_RETRY, {"id": video_id}))
 
 
-_ROOM = often(
-    text(
-        """
-    select case
+ROOM = """case
       -- Ordered as the index is: EXISTS would be sure to meet a waiting video soon, and read the
       -- whole table where nobody waits.
-      when (select true from videos where provider = :provider and account = :account
+      when (select true from videos where provider = {provider} and account = {account}
         and status = 'queued' and admitted_at is null and not snoozed and due_at <= now()
         order by user_id, rank_at, id limit 1) then 0
-      when exists (select 1 from providers where name = :provider and account = :account
+      when exists (select 1 from providers where name = {provider} and account = {account}
         and (paused_until > now() or pauses > 0)) then 0
-      else :ahead - (select count(*) from (select 1 from videos where provider = :provider
-        and account = :account and status = 'queued' and admitted_at is not null
+      else :ahead - (select count(*) from (select 1 from videos where provider = {provider}
+        and account = {account} and status = 'queued' and admitted_at is not null
         limit :ahead) a)
-    end
-    """
-    )
-)
+    end"""
+"""How many videos of an account may start without waiting for the sweep, see `room`."""
+_ROOM = often(text(f"select {ROOM.format(provider=':provider', account=':account')}"))
 
 
 def room(connection: Connection, provider: str, account: str, *, ahead: int) -> int:

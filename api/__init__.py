@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -77,9 +78,14 @@ class Application(Flask):
         return func
 
 
-def create_app(ctx: Context | None = None) -> Flask:
-    """The WSGI application; nothing is opened yet. `ctx` None: made from the environment.
+def create_app(
+    ctx: Context | None = None, *, monotonic: Callable[[], float] = time.monotonic
+) -> Flask:
+    """The WSGI application; nothing is opened yet.
 
+    Args:
+        ctx: None: made from the environment.
+        monotonic: the clock by which keys are remembered, in seconds.
     Raises:
         ConfigurationError: the environment makes no sense.
     """
@@ -91,7 +97,7 @@ def create_app(ctx: Context | None = None) -> Flask:
     tracing.install(app)
     errors.install(app)
     uploads.install(app)
-    auth.install(app, ctx)
+    auth.install(app, ctx, monotonic=monotonic)
     rates.install(app)
     waiting.install(app, ctx)
     streams.install(app, ctx)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from hmac import compare_digest
 from typing import cast
@@ -26,9 +27,13 @@ COLLECTOR = "metrics"
 EXTENSION = "doorkeeper"
 
 
-def install(app: Flask, ctx: Context) -> None:
-    """Guard every route of this application by its contract."""
-    app.extensions[EXTENSION] = doorkeeper = Doorkeeper(ctx)
+def install(app: Flask, ctx: Context, *, monotonic: Callable[[], float]) -> None:
+    """Guard every route of this application by its contract. By the clock `monotonic` (seconds)
+    keys are remembered.
+    """
+    app.extensions[EXTENSION] = doorkeeper = Doorkeeper(
+        ctx, Authenticator(ctx, monotonic=monotonic)
+    )
     app.before_request(doorkeeper.admit)
 
 
@@ -40,12 +45,12 @@ def doorkeeper_of(app: Flask) -> Doorkeeper:
 class Doorkeeper:
     """Finds the caller of a request as the settings want it."""
 
-    def __init__(self, ctx: Context):
+    def __init__(self, ctx: Context, authenticator: Authenticator):
         self._ctx = ctx
+        self._authenticator = authenticator
         self._keyless = ctx.settings.auth == "off"
         self._anonymous = ctx.settings.anonymous
         self._metrics_token = ctx.settings.metrics_token
-        self._authenticator = Authenticator(ctx)
 
     def admit(self) -> None:
         """Let the request through, with `g.caller` set, or raise.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from api.bridge import Bridge
+from tests.wire import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +24,6 @@ class Asked:
     query: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What came back."""
-
-    status: int
-    headers: Mapping[str, str]
-    text: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body."""
-        return from_json(self.text)
-
-
 class Server:
     """Serves one application in an event loop, which lasts until it is closed."""
 
@@ -44,10 +31,10 @@ class Server:
         self._bridge = bridge
         self._runner = asyncio.Runner()
 
-    def ask(self, *asked: Asked) -> list[Answered]:
+    def ask(self, *asked: Asked) -> list[Answer]:
         """The answers to these requests, which come at the same time."""
 
-        async def all_together() -> list[Answered]:
+        async def all_together() -> list[Answer]:
             return await asyncio.gather(*(_answer(self._bridge, one) for one in asked))
 
         return self._runner.run(all_together())
@@ -57,7 +44,7 @@ class Server:
         self._runner.close()
 
 
-async def _answer(bridge: Bridge, asked: Asked) -> Answered:
+async def _answer(bridge: Bridge, asked: Asked) -> Answer:
     body = b"" if asked.json is None else to_json(asked.json)
     headers = [(name.lower().encode(), value.encode()) for name, value in asked.headers]
     headers.append((b"host", b"localhost"))
@@ -87,7 +74,7 @@ async def _answer(bridge: Bridge, asked: Asked) -> Answered:
 
     await bridge(scope, receive, send)
     head, *parts = sent
-    return Answered(
+    return Answer(
         head["status"],
         {name.decode(): value.decode() for name, value in head["headers"]},
         b"".join(part["body"] for part in parts),

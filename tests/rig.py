@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -24,6 +24,7 @@ from orchestrator.wishes import VideoRequest
 from tests.factories import RingRecorder, make_context, make_settings
 from tests.scripted_provider import ScriptedProvider, accepts_then_breaks
 
+ANN = Caller("ann")
 GRACE = 30.0
 """The default of RECONCILE_GRACE_SECONDS."""
 _MOVED = (tables.videos, tables.attempts, tables.providers)
@@ -195,6 +196,10 @@ class Rig:
                 f"update {table} set lease_until = now() - interval '1 second' "  # noqa: S608
                 "where lease_token is not null"
             )
+
+
+MakeRig = Callable[..., Rig]
+"""What the fixture `make_rig` is; its options are those of `rigged`."""
 
 
 def lost(rig: Rig, prompt: str = "a red kite", **fields: Any) -> Video:

@@ -15,6 +15,8 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.local.ports import free_port
+
 PATIENCE = 30.0
 
 
@@ -61,41 +63,59 @@ def said(client: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-@contextmanager
-def web(database_url: str, redis_url: str, folder: Path, **changes: str) -> Iterator[Web]:
-    """A server that answers; whatever is left of it is killed when the block ends.
+class Starter:
+    """Starts servers at one port, one after the other. Kill what is left of them.
 
-    folder: for its storage and its log. changes: variables of its environment.
+    folder: for their storage and their logs.
     """
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port: int = free.getsockname()[1]
-    env = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-        "OPENAI_BASE_URL": "http://127.0.0.1:1/v1",
-        "PROVIDER_PROFILE": "sandbox",
-        "STORAGE_URL": f"file://{folder / 'storage'}",
-        "AUTH": "off",
-        "PORT": str(port),
-        "LOG_FORMAT": "json",
-    }
-    log = folder / "web.log"
-    with log.open("wb") as written:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "api"],
-            env=env | changes,
-            stderr=written,
-            start_new_session=True,
-        )
-    try:
-        server = Web(process, port, log)
+
+    def __init__(self, database_url: str, redis_url: str, folder: Path):
+        self.port = free_port()
+        self._folder = folder
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._env = {
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "OPENAI_BASE_URL": "http://127.0.0.1:1/v1",
+            "PROVIDER_PROFILE": "sandbox",
+            "STORAGE_URL": f"file://{folder / 'storage'}",
+            "AUTH": "off",
+            "PORT": str(self.port),
+            "LOG_FORMAT": "json",
+        }
+
+    def __call__(self, *, until_ready: bool = True, **changes: str) -> Web:
+        """A server that answers; `changes` are variables of its environment."""
+        log = self._folder / f"web-{len(self._started)}.log"
+        with log.open("wb") as written:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "api"],
+                env=self._env | changes,
+                stderr=written,
+                start_new_session=True,
+            )
+        self._started.append(process)
+        server = Web(process, self.port, log)
         deadline = time.monotonic() + PATIENCE
-        while server.call("GET", "/readyz")[0] != 200:
+        while until_ready and server.call("GET", "/readyz")[0] != 200:
             assert time.monotonic() < deadline, f"it does not serve: {log.read_text()}"
             time.sleep(0.05)
-        yield server
+        return server
+
+    def kill(self) -> None:
+        """End whatever is left of what was started."""
+        for process in self._started:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextmanager
+def web(database_url: str, redis_url: str, folder: Path, **changes: str) -> Iterator[Web]:
+    """A server that answers; whatever is left of it is killed when the block ends."""
+    start = Starter(database_url, redis_url, folder)
+    try:
+        yield start(**changes)
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        start.kill()

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict
 
 from orchestrator import accounts
 from tests.contract.facade_stage import Facade, facade
-from tests.contract.wire import Answer, Part, exchange, go_form
 from tests.core import row
 from tests.factories import MOVIE, make_image
+from tests.wire import Answer, Part, exchange, go_form
 
 BOUNDARY = "0b1c6e2f6f5f4c0e9d7b8a39405172635e4d3c2b1a09f8e7d6c5b4a39281"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"

@@ -13,9 +13,9 @@ import pytest
 from orchestrator import accounts, endings
 from orchestrator.records import Caller
 from tests.contract.facade_stage import Facade, facade
-from tests.contract.wire import Answer, Part, exchange, node_form
 from tests.core import row
 from tests.factories import make_image
+from tests.wire import Answer, Part, exchange, node_form
 
 BOUNDARY = "--------------------------283104857392016475920184"
 ACCEPT = "application/json"

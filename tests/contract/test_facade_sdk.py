@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -14,26 +12,12 @@ from openai import OpenAI
 from openai.types import Video
 
 from orchestrator.lifecycle import Status
-from tests.contract.facade_stage import Facade, facade
+from tests.contract.facade_stage import Facade
 from tests.core import row
 from tests.factories import make_image
 
 SOON = 50
 """Milliseconds between two looks, so that no test waits for the 5 s that clients are asked for."""
-
-
-@pytest.fixture
-def stage(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Facade]:
-    """A running installation."""
-    with facade(database_url, redis_url, tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def client(stage: Facade) -> Iterator[OpenAI]:
-    """The SDK as it comes."""
-    with OpenAI(base_url=stage.base_url, api_key="anything") as sdk:
-        yield sdk
 
 
 def finished(client: OpenAI, prompt: str = "a red kite", **fields: Any) -> Video:

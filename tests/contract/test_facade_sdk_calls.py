@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,26 +13,12 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from tests.contract.facade_stage import Facade, facade
+from tests.contract.facade_stage import Facade
 from tests.core import row
 from tests.factories import MOVIE, make_image
 
 SOON = 50
 """Milliseconds between two looks, so that no test waits for the 5 s that clients are asked for."""
-
-
-@pytest.fixture
-def stage(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Facade]:
-    """A running installation."""
-    with facade(database_url, redis_url, tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def client(stage: Facade) -> Iterator[OpenAI]:
-    """The SDK as it comes."""
-    with OpenAI(base_url=stage.base_url, api_key="anything") as sdk:
-        yield sdk
 
 
 def in_asyncio(stage: Facade, session: Callable[[AsyncOpenAI], Awaitable[None]]) -> None:

@@ -32,13 +32,6 @@ def stage(network: Network, database_url: str, redis_url: str, tmp_path: Path) -
             network.over.set()
 
 
-@pytest.fixture
-def client(stage: Facade) -> Iterator[OpenAI]:
-    """The SDK with its usual two retries."""
-    with OpenAI(base_url=stage.base_url, api_key="anything") as sdk:
-        yield sdk
-
-
 def tries(network: Network) -> list[str]:
     """How the SDK counted what it sent."""
     return [post["HTTP_X_STAINLESS_RETRY_COUNT"] for post in network.posts]

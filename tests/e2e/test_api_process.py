@@ -7,76 +7,16 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from orchestrator.meters import REQUESTS
 from orchestrator.tallies import Tallies
-
-Start = Callable[..., subprocess.Popen[bytes]]
-PATIENCE = 30.0
-
-
-@pytest.fixture
-def port() -> int:
-    """A port that was free a moment ago."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        found: int = server.getsockname()[1]
-        return found
-
-
-@pytest.fixture
-def start(database_url: str, redis_url: str, tmp_path: Path, port: int) -> Iterator[Start]:
-    """Starts `python -m api`; whatever is left of it afterwards is killed."""
-    started: list[subprocess.Popen[bytes]] = []
-    env = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-        "OPENAI_BASE_URL": "http://127.0.0.1:1/v1",
-        "PROVIDER_PROFILE": "sandbox",
-        "STORAGE_URL": f"file://{tmp_path / 'storage'}",
-        "AUTH": "off",
-        "PORT": str(port),
-        "LOG_FORMAT": "json",
-    }
-
-    def begin(*, until_ready: bool = True, **changes: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "api"],
-            env=env | changes,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        started.append(process)
-        if until_ready:
-            wait_until(lambda: get(port, "/readyz") == 200)
-        return process
-
-    yield begin
-
-    for process in started:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def get(port: int, address: str) -> int | None:
-    """The status of an answer; None if nobody answers."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
-        try:
-            connection.request("GET", address)
-            return connection.getresponse().status
-        except OSError:
-            return None
+from tests.web_process import PATIENCE, Starter
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -100,47 +40,43 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_request_is_answered_when_sigterm_comes_in_the_middle(start: Start, port: int) -> None:
+def test_request_is_answered_when_sigterm_comes_in_the_middle(start: Starter) -> None:
     """What has begun is finished; then the process ends with 0 and nobody is left."""
-    process = start()
-    workers = children(process.pid)
+    served = start()
+    workers = children(served.process.pid)
     body = json.dumps({"prompt": "a red kite", "seconds": "5"}).encode()
     head = (
         "POST /api/videos HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     ).encode()
 
-    with closing(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)) as client:
+    with closing(socket.create_connection(("127.0.0.1", start.port), timeout=PATIENCE)) as client:
         client.sendall(head + body[:10])
         # The server has the head once it has answered somebody who came later.
-        assert 200 == get(port, "/healthz")
-        process.send_signal(signal.SIGTERM)
+        assert 200 == served.call("GET", "/healthz")[0]
+        served.process.send_signal(signal.SIGTERM)
         client.sendall(body[10:])
         answer = client.recv(1000)
 
     assert answer.startswith(b"HTTP/1.1 202 ")
-    assert 0 == process.wait(PATIENCE)
+    assert 0 == served.process.wait(PATIENCE)
     assert [False] == [alive(worker) for worker in workers]
 
 
-def test_kept_connections_are_answered_once_more_when_sigterm_comes(
-    start: Start, port: int
-) -> None:
+def test_kept_connections_are_answered_once_more_when_sigterm_comes(start: Starter) -> None:
     """Each is told to close before it is closed, however long it has been idle."""
-    process = start()
+    served = start()
     with ExitStack() as stack:
-        first, *others = (
-            stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)))
-            for _ in range(5)
-        )
+        opened = [http.client.HTTPConnection("127.0.0.1", served.port, timeout=5) for _ in range(5)]
+        first, *others = (stack.enter_context(closing(connection)) for connection in opened)
         for connection in (first, *others):
             assert (200, False) == ask(connection)
 
-        process.send_signal(signal.SIGTERM)
+        served.process.send_signal(signal.SIGTERM)
         wait_until(lambda: ask(first) == (200, True))
 
         assert [(200, True)] * 4 == [ask(connection) for connection in others]
-    assert 0 == process.wait(PATIENCE)
+    assert 0 == served.process.wait(PATIENCE)
 
 
 def ask(connection: http.client.HTTPConnection) -> tuple[int, bool]:
@@ -151,59 +87,61 @@ def ask(connection: http.client.HTTPConnection) -> tuple[int, bool]:
     return answer.status, answer.will_close
 
 
-def test_workers_end_when_their_supervisor_is_killed(start: Start) -> None:
+def test_workers_end_when_their_supervisor_is_killed(start: Starter) -> None:
     """SIGKILL cannot be passed on, so they look for themselves."""
-    process = start(WEB_PROCESSES="2")
-    workers = children(process.pid)
+    served = start(WEB_PROCESSES="2")
+    workers = children(served.process.pid)
 
-    process.kill()
+    served.process.kill()
 
     assert 2 == len(workers)
     wait_until(lambda: not any(alive(worker) for worker in workers))
 
 
-def test_worker_comes_back_when_it_was_killed(start: Start, port: int) -> None:
+def test_worker_comes_back_when_it_was_killed(start: Starter) -> None:
     """The supervisor starts another one."""
-    process = start()
-    (worker,) = children(process.pid)
+    served = start()
+    (worker,) = children(served.process.pid)
 
     os.kill(worker, signal.SIGKILL)
 
-    wait_until(lambda: not alive(worker) and get(port, "/healthz") == 200)
+    wait_until(lambda: not alive(worker) and served.call("GET", "/healthz")[0] == 200)
 
 
-def test_start_fails_in_one_sentence_when_the_port_is_taken(start: Start, port: int) -> None:
+def test_start_fails_in_one_sentence_when_the_port_is_taken(start: Starter) -> None:
     """Exit code 2, and no traceback."""
-    with closing(socket.create_server(("127.0.0.1", port))):
-        process = start(until_ready=False)
-        _, said = process.communicate(timeout=PATIENCE)
+    with closing(socket.create_server(("127.0.0.1", start.port))):
+        served = start(until_ready=False)
+        code = served.process.wait(PATIENCE)
 
-    assert 2 == process.returncode
-    assert f"Cannot listen at HOST=127.0.0.1 PORT={port}" in said.decode()
-    assert "Traceback" not in said.decode()
+    said = served.log.read_text()
+    assert 2 == code
+    assert f"Cannot listen at HOST=127.0.0.1 PORT={start.port}" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("AUTH", "maybe"), ("PORT", "many"), ("HOST", "0.0.0.0")]
 )
 def test_start_fails_in_one_sentence_when_a_setting_cannot_be(
-    start: Start, name: str, value: str
+    start: Starter, name: str, value: str
 ) -> None:
     """AUTH=off beyond loopback among them."""
-    process = start(until_ready=False, **{name: value})
+    served = start(until_ready=False, **{name: value})
 
-    _, said = process.communicate(timeout=PATIENCE)
+    code = served.process.wait(PATIENCE)
 
-    assert 2 == process.returncode
-    assert name in said.decode()
-    assert "Traceback" not in said.decode()
+    said = served.log.read_text()
+    assert 2 == code
+    assert name in said
+    assert "Traceback" not in said
 
 
-def test_connection_stays_open_when_several_requests_come(start: Start, port: int) -> None:
+def test_connection_stays_open_when_several_requests_come(start: Starter) -> None:
     """Keep-alive, through errors too."""
     start()
 
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", start.port, timeout=5)) as connection:
         connection.connect()
         used = connection.sock
         statuses = []
@@ -217,16 +155,16 @@ def test_connection_stays_open_when_several_requests_come(start: Start, port: in
     assert [200, 404, 200, 200] == statuses
 
 
-def test_requests_are_logged_on_one_line_when_served(start: Start, port: int) -> None:
+def test_requests_are_logged_on_one_line_when_served(start: Starter) -> None:
     """With route, status, user and time; health checks are not worth a line."""
-    process = start()
-    Thread(target=get, args=(port, "/api/videos")).start()
-    wait_until(lambda: get(port, "/api/quota") == 200)
-    process.terminate()
+    served = start()
+    for path in ("/api/videos", "/api/quota"):
+        served.call("GET", path)
 
-    _, written = process.communicate(timeout=PATIENCE)
+    served.process.terminate()
+    served.process.wait(PATIENCE)
 
-    lines = [json.loads(line) for line in written.decode().splitlines()]
+    lines = [json.loads(line) for line in served.log.read_text().splitlines()]
     requests = [line for line in lines if line["event"] == "request"]
     assert {"/api/videos", "/api/quota"} == {line["route"] for line in requests}
     assert {("GET", 200, "test_user")} == {
@@ -234,13 +172,13 @@ def test_requests_are_logged_on_one_line_when_served(start: Start, port: int) ->
     }
 
 
-def test_counts_are_told_when_the_server_stops(start: Start, port: int, redis_url: str) -> None:
+def test_counts_are_told_when_the_server_stops(start: Starter, redis_url: str) -> None:
     """What was counted since the last time, and that this process lives no longer."""
-    process = start()
-    get(port, "/healthz")
+    served = start()
+    served.call("GET", "/healthz")
 
-    process.terminate()
-    process.wait(PATIENCE)
+    served.process.terminate()
+    served.process.wait(PATIENCE)
 
     tallies = Tallies(redis_url)
     totals = tallies.read()

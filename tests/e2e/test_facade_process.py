@@ -2,59 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
-
 import pytest
 
-from orchestrator.local.ports import free_port
-from tests.contract.wire import Answer, Part, exchange, go_form, node_form
 from tests.factories import make_image
+from tests.web_process import Starter
+from tests.wire import Answer, Part, exchange, go_form, node_form
 
-PATIENCE = 60.0
 BOUNDARY = "0b1c6e2f6f5f4c0e9d7b8a39405172635e4d3c2b1a09f8e7d6c5b4a39281"
 TYPE = ("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
 
 
 @pytest.fixture
-def address(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[str]:
+def address(start: Starter) -> str:
     """Where `python -m api` serves."""
-    port = free_port()
-    env = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-        "OPENAI_BASE_URL": "http://127.0.0.1:1/v1",
-        "PROVIDER_PROFILE": "sandbox",
-        "STORAGE_URL": f"file://{tmp_path / 'storage'}",
-        "AUTH": "off",
-        "PORT": str(port),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "api"], env=env, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        yield serving(f"http://127.0.0.1:{port}")
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def serving(address: str) -> str:
-    """The address, once somebody serves there."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        with suppress(OSError):
-            if 200 == exchange(address, "GET", "/readyz", []).status:
-                return address
-        time.sleep(0.1)
-    raise AssertionError("it does not serve")
+    return f"http://127.0.0.1:{start().port}"
 
 
 def wanted(image: bytes) -> list[Part]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.web_process import Web, web
+from tests.web_process import Starter, Web
 
 PATHS = [
     b"/api/videos/../admin/keys",
@@ -75,12 +73,9 @@ _ID = re.compile(rb"^x-request-id: ([!-~]{1,128})\r?$", re.MULTILINE | re.IGNORE
 
 
 @pytest.fixture
-def server(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Web]:
+def server(start: Starter) -> Web:
     """A server whose log is text for people: there, a line break in a value would be one."""
-    with web(
-        database_url, redis_url, tmp_path, LOG_FORMAT="pretty", REQUEST_TIMEOUT_SECONDS="2"
-    ) as found:
-        yield found
+    return start(LOG_FORMAT="pretty", REQUEST_TIMEOUT_SECONDS="2")
 
 
 def request(path: bytes, *headers: bytes, method: bytes = b"GET") -> bytes:

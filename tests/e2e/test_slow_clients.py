@@ -19,11 +19,11 @@ from tests.web_process import PATIENCE, Web, said, web
 TIMEOUT = 2.0
 STALLED = 200
 
-Start = Callable[..., AbstractContextManager[Web]]
+Serve = Callable[..., AbstractContextManager[Web]]
 
 
 @pytest.fixture
-def start(database_url: str, redis_url: str, tmp_path: Path) -> Start:
+def serve(database_url: str, redis_url: str, tmp_path: Path) -> Serve:
     """Starts servers that have two threads and wait two seconds for a request."""
     few = {"WEB_THREADS": "2", "REQUEST_TIMEOUT_SECONDS": str(TIMEOUT)}
 
@@ -41,11 +41,11 @@ def upload(length: int, body: bytes = b"") -> bytes:
     ) + body
 
 
-def test_others_are_served_when_uploads_stall(start: Start) -> None:
+def test_others_are_served_when_uploads_stall(serve: Serve) -> None:
     """200 clients that stopped in the middle of a small or a large body, and two threads: none of
     which waits for any of them.
     """
-    with start(REQUEST_TIMEOUT_SECONDS="60") as server, ExitStack() as stack:
+    with serve(REQUEST_TIMEOUT_SECONDS="60") as server, ExitStack() as stack:
         for n in range(STALLED):
             length = 1_000_000 if n % 2 else 1000
             stack.enter_context(server.connected(upload(length, b'{"prompt": "')))
@@ -58,9 +58,9 @@ def test_others_are_served_when_uploads_stall(start: Start) -> None:
 
 
 @pytest.mark.parametrize("first", [b"", b'{"prompt": "'])
-def test_upload_is_refused_when_it_stalls(start: Start, first: bytes) -> None:
+def test_upload_is_refused_when_it_stalls(serve: Serve, first: bytes) -> None:
     """408 as a problem document, in time, and then the connection ends."""
-    with start() as server:
+    with serve() as server:
         began = time.monotonic()
         head, _, body = server.exchange(upload(1000, first)).partition(b"\r\n\r\n")
         took = time.monotonic() - began
@@ -72,7 +72,7 @@ def test_upload_is_refused_when_it_stalls(start: Start, first: bytes) -> None:
 
 
 def test_others_are_served_when_nobody_reads_downloads(
-    start: Start, database_url: str, tmp_path: Path
+    serve: Serve, database_url: str, tmp_path: Path
 ) -> None:
     """Eight clients that have asked for a large video and read none of it, and two threads."""
     movie = MOVIE + bytes(32 * 1024 * 1024)
@@ -81,7 +81,7 @@ def test_others_are_served_when_nobody_reads_downloads(
         video = complete(ctx, submit(ctx, "test_user").id, movie)
     ask = b"GET /api/videos/%b/download HTTP/1.1\r\nHost: localhost\r\n\r\n" % video.id.encode()
 
-    with start() as server, ExitStack() as stack:
+    with serve() as server, ExitStack() as stack:
         clients = [stack.enter_context(server.connected(ask)) for _ in range(8)]
         begun = [client.recv(12) for client in clients]
         answers = [server.call("GET", "/api/videos")[0] for _ in range(20)]
@@ -91,9 +91,9 @@ def test_others_are_served_when_nobody_reads_downloads(
 
 
 @pytest.mark.parametrize("first", [b"", b"GET /healthz HTTP/1.1\r\nHost: local"])
-def test_connection_ends_when_headers_stall(start: Start, first: bytes) -> None:
+def test_connection_ends_when_headers_stall(serve: Serve, first: bytes) -> None:
     """Whoever connects and does not say what it wants is not waited for."""
-    with start() as server:
+    with serve() as server:
         began = time.monotonic()
         answer = server.exchange(first)
         took = time.monotonic() - began
@@ -102,12 +102,12 @@ def test_connection_ends_when_headers_stall(start: Start, first: bytes) -> None:
     assert took < PATIENCE / 2
 
 
-def test_waiting_request_is_answered_when_sigterm_comes(start: Start) -> None:
+def test_waiting_request_is_answered_when_sigterm_comes(serve: Serve) -> None:
     """`Prefer: wait` ends at once, with the video as it is: nobody's connection is cut."""
     body = json.dumps({"prompt": "a red kite", "seconds": "2"}).encode()
     wish = upload(len(body), body).replace(b"\r\n\r\n", b"\r\nPrefer: wait=50\r\n\r\n", 1)
 
-    with start(WEB_THREADS="8") as server, server.connected(wish) as client:
+    with serve(WEB_THREADS="8") as server, server.connected(wish) as client:
         deadline = time.monotonic() + PATIENCE
         while not server.call("GET", "/api/videos")[1]["data"]:
             assert time.monotonic() < deadline, "it was not created"

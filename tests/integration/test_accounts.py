@@ -135,13 +135,19 @@ def test_remembered_token_costs_no_query(ctx):
     assert "ann" == here.caller(made.secret).user_id
 
 
-def test_keys_in_use_are_looked_at_together(ctx):
-    """Once a second one query, however many come; each finds what became of its own key."""
+def in_use(ctx, number):
+    """A clock, who goes by it, and keys of as many users that were used just now."""
     clock = Clock()
     here = Authenticator(ctx, monotonic=clock)
-    made = [accounts.create_key(ctx, f"user{n}") for n in range(4)]
+    made = [accounts.create_key(ctx, f"user{n}") for n in range(number)]
     for one in made:
         here.caller(one.secret)
+    return clock, here, made
+
+
+def test_keys_in_use_are_looked_at_together(ctx):
+    """Once a second one query, however many come; each finds what became of its own key."""
+    clock, here, made = in_use(ctx, 4)
     accounts.revoke_key(ctx, made[1].key.id)
     sql(ctx, "delete from api_keys where id = :id", id=made[2].key.id)
 
@@ -201,11 +207,7 @@ def test_known_tells_only_what_needs_no_query(ctx):
 
 def test_known_sends_one_to_look_shortly_before_all_would_have_to(ctx):
     """After that look, everybody is known for a second again."""
-    clock = Clock()
-    here = Authenticator(ctx, monotonic=clock)
-    made = [accounts.create_key(ctx, f"user{n}") for n in range(3)]
-    for one in made:
-        here.caller(one.secret)
+    clock, here, made = in_use(ctx, 3)
 
     clock.now += 0.8
     told = [here.known(one.secret) for one in made]

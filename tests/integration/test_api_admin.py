@@ -185,6 +185,15 @@ def test_pending_shows_what_is_not_finished_when_asked(api: ApiClient) -> None:
     assert ["ann", "bob"] == [video["user_id"] for video in response.json["data"]]
 
 
+def queue_of(api: ApiClient) -> tuple[object, ...]:
+    """What is queued, scheduled, held and in progress, and since when the oldest waits."""
+    found = api.get("/api/admin/queue", headers=ADMIN).json
+    assert found is not None
+    return tuple(
+        found[name] for name in ("queued", "scheduled", "held", "in_progress", "oldest_at")
+    )
+
+
 def test_queue_tells_what_waits_when_asked(api: ApiClient, ctx: Context) -> None:
     """What may be submitted now, what may not yet, and what is under way."""
     waiting, _, running = (
@@ -192,15 +201,7 @@ def test_queue_tells_what_waits_when_asked(api: ApiClient, ctx: Context) -> None
     )
     start(ctx, running["id"])
 
-    found = api.get("/api/admin/queue", headers=ADMIN).json
-
-    assert {
-        "queued": 1,
-        "scheduled": 1,
-        "held": 0,
-        "in_progress": 1,
-        "oldest_at": waiting["created_at"],
-    } == found
+    assert (1, 1, 0, 1, waiting["created_at"]) == queue_of(api)
 
 
 def test_held_videos_are_counted_by_themselves(api: ApiClient, ctx: Context) -> None:
@@ -211,15 +212,7 @@ def test_held_videos_are_counted_by_themselves(api: ApiClient, ctx: Context) -> 
     for video in (held, later):
         sql(ctx, "update videos set hold_reason = 'ambiguous' where id = :id", id=video["id"])
 
-    found = api.get("/api/admin/queue", headers=ADMIN).json
-
-    assert {
-        "queued": 1,
-        "scheduled": 0,
-        "held": 2,
-        "in_progress": 0,
-        "oldest_at": waiting["created_at"],
-    } == found
+    assert (1, 0, 2, 0, waiting["created_at"]) == queue_of(api)
 
 
 def test_queue_is_empty_when_nothing_is_there(api: ApiClient) -> None:

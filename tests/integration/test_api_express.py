@@ -17,8 +17,9 @@ from api.bridge import Bridge
 from orchestrator import accounts, endings, quotas
 from orchestrator.context import Context
 from orchestrator.gathering import Gathering
-from tests.asgi import Answered, Asked, Server
+from tests.asgi import Asked, Server
 from tests.core import accept, caller, row, sql, submit
+from tests.wire import Answer
 
 BODY = {"prompt": "a red kite", "seconds": "2", "size": "320x240"}
 PATH = "/api/videos"
@@ -47,12 +48,12 @@ class Site:
         self.viewed.clear()
         return header
 
-    def post(self, *headers: tuple[str, str], body: Any = BODY, **options: Any) -> Answered:
+    def post(self, *headers: tuple[str, str], body: Any = BODY, **options: Any) -> Answer:
         """Ask for a video."""
         (answer,) = self.server.ask(Asked("POST", PATH, headers, body, **options))
         return answer
 
-    def get(self, video_id: str, *headers: tuple[str, str], **options: Any) -> Answered:
+    def get(self, video_id: str, *headers: tuple[str, str], **options: Any) -> Answer:
         """Look at a video."""
         (answer,) = self.server.ask(Asked("GET", f"{PATH}/{video_id}", headers, **options))
         return answer
@@ -90,16 +91,16 @@ def logged() -> Iterator[list[Any]]:
     structlog.configure(processors=before)
 
 
-def through_views(app: Flask, asked: Asked) -> Answered:
+def through_views(app: Flask, asked: Asked) -> Answer:
     """What the views answer to the same request, without a bridge."""
     answer = app.test_client().open(
         asked.path, method=asked.method, headers=list(asked.headers), json=asked.json
     )
     headers = {name.lower(): value for name, value in answer.headers.items()}
-    return Answered(answer.status_code, headers, answer.data)
+    return Answer(answer.status_code, headers, answer.data)
 
 
-def same(one: Answered, other: Answered) -> None:
+def same(one: Answer, other: Answer) -> None:
     """Fails unless two answers differ in nothing but which video was made, and when."""
     changing = ("id", "created_at", "updated_at", "deadline_at")
     shown = [{**one.json, **dict.fromkeys(changing)}, {**other.json, **dict.fromkeys(changing)}]

@@ -403,21 +403,21 @@ def test_show_rings_a_poll_when_the_video_is_running(api: ApiClient, ctx: Contex
     assert [Ring("poll", ([video["id"]],), "poll")] == ctx.broker.rings[1:]
 
 
+VIEWS = [
+    ("GET", ""),
+    ("DELETE", ""),
+    ("GET", "/events"),
+    ("GET", "/download"),
+    ("GET", "/thumbnail"),
+    ("POST", "/cancel"),
+    ("POST", "/retry"),
+    ("POST", "/archive"),
+    ("POST", "/unarchive"),
+]
+
+
 @pytest.mark.parametrize("video_id", STRANGE_IDS)
-@pytest.mark.parametrize(
-    ("method", "rest"),
-    [
-        ("GET", ""),
-        ("DELETE", ""),
-        ("GET", "/events"),
-        ("GET", "/download"),
-        ("GET", "/thumbnail"),
-        ("POST", "/cancel"),
-        ("POST", "/retry"),
-        ("POST", "/archive"),
-        ("POST", "/unarchive"),
-    ],
-)
+@pytest.mark.parametrize(("method", "rest"), VIEWS)
 def test_views_answer_404_when_the_id_cannot_be_ours(
     api: ApiClient, method: str, rest: str, video_id: str
 ) -> None:
@@ -427,21 +427,7 @@ def test_views_answer_404_when_the_id_cannot_be_ours(
     assert 404 == response.status_code
 
 
-@pytest.mark.parametrize(
-    ("method", "rest"),
-    [
-        ("GET", ""),
-        ("DELETE", ""),
-        ("GET", "/events"),
-        ("GET", "/download"),
-        ("GET", "/thumbnail"),
-        ("POST", "/cancel"),
-        ("POST", "/retry"),
-        ("POST", "/remix"),
-        ("POST", "/archive"),
-        ("POST", "/unarchive"),
-    ],
-)
+@pytest.mark.parametrize(("method", "rest"), [*VIEWS, ("POST", "/remix")])
 def test_views_answer_404_when_the_video_is_somebody_elses(
     api: ApiClient, ctx: Context, method: str, rest: str
 ) -> None:

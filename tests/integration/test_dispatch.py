@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,14 +14,10 @@ from orchestrator.db import providers, quotas
 from orchestrator.dispatch import Swept
 from orchestrator.errors import ProviderAmbiguous, ProviderBusy, ProviderMisconfigured
 from orchestrator.providers import CreateRequest, ProviderVideo
-from orchestrator.records import Caller
 from orchestrator.rings import Ring
 from orchestrator.steps import submit
 from tests.core import race
-from tests.rig import Rig, make_catalog
-
-MakeRig = Callable[..., Rig]
-ANN = Caller("ann")
+from tests.rig import ANN, MakeRig, Rig, make_catalog
 
 
 def admitted(rig: Rig) -> int:

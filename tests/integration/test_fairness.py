@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from orchestrator import dispatch
 from orchestrator.db import quotas
+from orchestrator.records import Video
 from orchestrator.steps import submit
 from tests.core import race
-from tests.rig import Rig, make_catalog
-
-MakeRig = Callable[..., Rig]
+from tests.rig import MakeRig, Rig, make_catalog
 
 
 def order(rig: Rig, rounds: int) -> list[str]:
@@ -41,18 +39,24 @@ def waiting(rig: Rig, user: str) -> int:
     )
 
 
-def test_newcomer_is_next_when_another_user_waits_with_300(make_rig: MakeRig) -> None:
-    """The first video of a second user takes the next free slot."""
-    rig = make_rig(catalog=make_catalog(max_in_flight=3))
-    rig.want_many(300, user="ann")
+def newcomer(rig: Rig) -> Video:
+    """Bob's first video, wished for when all slots were taken; one has become free since."""
     dispatch.sweep(rig.ctx)
     bobs = rig.want("mine", user="bob")
     first = rig.rings[0][1]
     submit.submit(rig.ctx, first)
     rig.upstream.becomes("up_1", "failed")
     rig.look(rig.video(first))
-
     dispatch.sweep(rig.ctx)
+    return bobs
+
+
+def test_newcomer_is_next_when_another_user_waits_with_300(make_rig: MakeRig) -> None:
+    """The first video of a second user takes the next free slot."""
+    rig = make_rig(catalog=make_catalog(max_in_flight=3))
+    rig.want_many(300, user="ann")
+
+    bobs = newcomer(rig)
 
     assert ("create", bobs.id) == rig.rings[-1]
     assert 297 == waiting(rig, "ann")
@@ -89,14 +93,8 @@ def test_newcomer_is_next_when_another_user_waits_with_100_000(make_rig: MakeRig
     rig = make_rig(catalog=make_catalog(max_in_flight=3))
     rig.want("first", user="ann")
     crowd(rig, 100_000, "ann")
-    dispatch.sweep(rig.ctx)
-    bobs = rig.want("mine", user="bob")
-    first = rig.rings[0][1]
-    submit.submit(rig.ctx, first)
-    rig.upstream.becomes("up_1", "failed")
-    rig.look(rig.video(first))
 
-    dispatch.sweep(rig.ctx)
+    bobs = newcomer(rig)
 
     assert ("create", bobs.id) == rig.rings[-1]
     assert 99_998 == waiting(rig, "ann")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -23,9 +22,7 @@ from orchestrator.errors import (
 from orchestrator.records import Caller
 from orchestrator.steps import submit
 from tests.core import race
-from tests.rig import Rig, make_catalog
-
-MakeRig = Callable[..., Rig]
+from tests.rig import MakeRig, Rig, make_catalog
 
 
 def two_providers(**second: Any) -> Catalog:

@@ -16,13 +16,10 @@ from orchestrator.dispatch import FOLLOW_FROM
 from orchestrator.errors import ProviderTransient
 from orchestrator.policies import ENOUGH_DURATIONS, follow_delay
 from orchestrator.providers import Walk
-from orchestrator.records import Caller, Video
+from orchestrator.records import Video
 from orchestrator.rings import Ring
 from orchestrator.steps import follow
-from tests.rig import Rig, make_catalog
-
-MakeRig = Callable[..., Rig]
-ANN = Caller("ann")
+from tests.rig import ANN, MakeRig, Rig, make_catalog
 
 
 def go(rig: Rig) -> None:

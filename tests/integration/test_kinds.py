@@ -17,12 +17,10 @@ from orchestrator.errors import (
 )
 from orchestrator.lifecycle import Kind
 from orchestrator.providers import CreateRequest, ProviderVideo
-from orchestrator.records import Caller, Video
+from orchestrator.records import Video
 from orchestrator.steps import submit
 from orchestrator.wishes import IdempotencyKey
-from tests.rig import Rig, make_catalog
-
-ANN = Caller("ann")
+from tests.rig import ANN, Rig, make_catalog
 
 
 @pytest.fixture

@@ -25,10 +25,9 @@ from orchestrator.steps import submit
 from orchestrator.wishes import InputFile
 from tests.core import race
 from tests.factories import RingRecorder, make_image
-from tests.rig import Rig, make_catalog
+from tests.rig import MakeRig, Rig, make_catalog
 from tests.scripted_provider import accepts_then_breaks
 
-MakeRig = Callable[..., Rig]
 PLAIN = Lane("l", alone=False)
 ALONE = Lane("l", alone=True)
 HIDDEN = [

@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -82,14 +83,21 @@ def test_start_when_another_process_has_the_folder(service_folder: Path) -> None
         assert ask(server.url, "select 1") == 1
 
 
-def test_start_after_everything_was_killed(service_folder: Path) -> None:
-    """Neither the dead server's pid file nor its locks keep the next one from starting."""
-    folder = service_folder / "warm"
+@contextmanager
+def held(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that owns a running server."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "running\n"
+        yield holder
+
+
+def test_start_after_everything_was_killed(service_folder: Path) -> None:
+    """Neither the dead server's pid file nor its locks keep the next one from starting."""
+    folder = service_folder / "warm"
+    with held(folder) as holder:
         for pid in inhabitants(folder / "data"):
             os.kill(pid, signal.SIGKILL)
         holder.kill()
@@ -103,11 +111,7 @@ def test_start_after_everything_was_killed(service_folder: Path) -> None:
 def test_start_while_the_killed_owner_s_server_is_ending(service_folder: Path) -> None:
     """The owner was killed and its server has not gone yet: it is waited for."""
     folder = service_folder / "warm"
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "running\n"
+    with held(folder) as holder:
         holder.kill()
 
     with server_in(folder) as server:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,13 +11,11 @@ from orchestrator import dispatch, endings, holds, submissions
 from orchestrator.catalog import Catalog, Model
 from orchestrator.context import Context
 from orchestrator.errors import Conflict, ProviderAmbiguous
-from orchestrator.records import Caller, Video
+from orchestrator.records import Video
 from orchestrator.steps import submit
-from tests.rig import Rig
+from tests.rig import ANN, MakeRig, Rig
 from tests.scripted_provider import accepts_then_breaks
 
-MakeRig = Callable[..., Rig]
-ANN = Caller("ann")
 DAY = 86_400
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from orchestrator import audit, dispatch, endings, holds, outcomes
@@ -18,10 +16,7 @@ from orchestrator.lifecycle import AttemptState
 from orchestrator.records import Caller, Video
 from orchestrator.steps import submit
 from tests.core import race
-from tests.rig import Rig, make_catalog
-
-MakeRig = Callable[..., Rig]
-ANN = Caller("ann")
+from tests.rig import ANN, MakeRig, Rig, make_catalog
 
 
 @pytest.fixture

@@ -80,7 +80,9 @@ def late(postgres_url):
 
 
 def plans_of(database, call):
-    """The plan of every statement that this call makes, each run and undone."""
+    """The plan of every statement that this call makes, each run and undone: for these parameters,
+    and where it is prepared also the one for any.
+    """
     statements = []
 
     def note(connection, cursor, statement, parameters, context, many):
@@ -93,13 +95,15 @@ def plans_of(database, call):
         finally:
             event.remove(connection, "before_cursor_execute", note)
             connection.rollback()
+        known = connection.info["prepared"].known
         for statement, parameters in statements:
-            cursor = connection.connection.cursor()
-            cursor.execute(
-                "explain (analyze, timing off, summary off, format json) " + statement, parameters
-            )
-            yield cursor.fetchone()[0][0]["Plan"]
-            connection.rollback()
+            for one in filter(None, [statement, known.get(statement)]):
+                cursor = connection.connection.cursor()
+                cursor.execute(
+                    "explain (analyze, timing off, summary off, format json) " + one, parameters
+                )
+                yield cursor.fetchone()[0][0]["Plan"]
+                connection.rollback()
 
 
 def nodes(plan):

@@ -18,13 +18,10 @@ from orchestrator.errors import (
     ProviderTransient,
 )
 from orchestrator.providers import ProviderVideo, Walk
-from orchestrator.records import Caller, Video
+from orchestrator.records import Video
 from orchestrator.steps import poll
 from tests.core import race
-from tests.rig import Rig, make_catalog
-
-MakeRig = Callable[..., Rig]
-ANN = Caller("ann")
+from tests.rig import ANN, MakeRig, Rig, make_catalog
 
 
 def wait(rig: Rig, video: Video) -> float:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from time import monotonic
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 
 from orchestrator.db import prepared
-from orchestrator.db.prepared import DIRECT, often
+from orchestrator.db.prepared import DIRECT, PLAN_SECONDS, often
 
 PREPARED = text("select count(*) from pg_prepared_statements")
 SUM = often(text("select cast(:a as int) + :b + :a, 'at 100%'"))
-MakeEngine = Callable[[str], Engine]
+MakeEngine = Callable[..., Engine]
 
 
 @pytest.fixture
@@ -21,10 +22,10 @@ def make_engine(database_url: str) -> Iterator[MakeEngine]:
     """Makes engines of one connection, whose sessions begin with these options."""
     engines = []
 
-    def make(options: str) -> Engine:
+    def make(options: str, clock: Callable[[], float] = monotonic) -> Engine:
         url = make_url(database_url).set(drivername="postgresql+psycopg2")
         engine = create_engine(url, pool_size=1, connect_args={"options": options})
-        prepared.install(engine)
+        prepared.install(engine, clock=clock)
         engines.append(engine)
         return engine
 
@@ -111,6 +112,29 @@ def test_column_may_be_added_while_it_is_prepared(engine: Engine) -> None:
         connection.execute(text("alter table t add column m int"))
 
         assert 5 == connection.scalar(statement, {"n": 5})
+
+
+def test_plan_is_made_anew_when_it_is_old(make_engine: MakeEngine) -> None:
+    """One for an empty table reads all of what was written since, until then."""
+    now = [100.0]
+    engine = make_engine(f"-c {DIRECT}=on -c plan_cache_mode=force_generic_plan", lambda: now[0])
+    statement = often(text("select true from t where n = :n"))
+
+    def plan() -> str:
+        connection.scalar(statement, {"n": 5})
+        name = connection.scalar(text("select name from pg_prepared_statements"))
+        return str(connection.scalar(text(f"explain execute {name}(5)")))
+
+    with engine.connect() as connection:
+        connection.execute(text("create temporary table t (n int primary key)"))
+        connection.execute(text("analyze t"))
+        empty = plan()
+        connection.execute(text("insert into t select generate_series(1, 9999)"))
+        young = plan()
+        now[0] += PLAN_SECONDS + 1
+        old = plan()
+
+    assert ["Seq", "Seq", "Index"] == [found.split()[0] for found in (empty, young, old)]
 
 
 def test_nothing_is_prepared_when_a_pooler_is_between(make_engine: MakeEngine) -> None:

@@ -20,15 +20,13 @@ from orchestrator.errors import (
     ProviderTransient,
 )
 from orchestrator.providers import Walk
-from orchestrator.records import Caller, Video
+from orchestrator.records import Video
 from orchestrator.steps import poll, store, submit
 from orchestrator.wishes import IdempotencyKey, VideoRequest
 from tests.api_client import client
 from tests.core import race
-from tests.rig import GRACE, Rig, lost
+from tests.rig import ANN, GRACE, MakeRig, Rig, lost
 
-MakeRig = Callable[..., Rig]
-ANN = Caller("ann")
 KEY = IdempotencyKey("k", "POST /api/videos")
 WISH = VideoRequest(prompt="a red kite")
 

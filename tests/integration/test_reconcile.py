@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
@@ -16,12 +15,9 @@ from orchestrator.errors import (
     ProviderTransient,
 )
 from orchestrator.providers import Walk
-from orchestrator.records import Caller
 from orchestrator.steps import submit
-from tests.rig import GRACE, Rig, lost, vanished
+from tests.rig import ANN, GRACE, MakeRig, Rig, lost, vanished
 
-MakeRig = Callable[..., Rig]
-ANN = Caller("ann")
 DAY = 86_400
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -16,12 +15,9 @@ from orchestrator.errors import (
     Unsupported,
 )
 from orchestrator.providers import CreateRequest, ProviderVideo, Walk
-from orchestrator.records import Caller
 from orchestrator.steps import submit
-from tests.rig import GRACE, Rig, lost, make_catalog, vanished
+from tests.rig import ANN, GRACE, MakeRig, Rig, lost, make_catalog, vanished
 
-MakeRig = Callable[..., Rig]
-ANN = Caller("ann")
 DAY = 86_400
 
 

@@ -22,16 +22,14 @@ from orchestrator.errors import (
     ProviderTransient,
     StorageError,
 )
-from orchestrator.records import Caller, Video
+from orchestrator.records import Video
 from orchestrator.steps import store
 from orchestrator.storage import Staged
 from tests.core import race
 from tests.factories import MOVIE
-from tests.rig import Rig, make_catalog
+from tests.rig import ANN, MakeRig, Rig, make_catalog
 from tests.scripted_provider import CONTENTS
 
-MakeRig = Callable[..., Rig]
-ANN = Caller("ann")
 DAY = 86_400
 
 

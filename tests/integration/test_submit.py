@@ -24,15 +24,11 @@ from orchestrator.errors import (
 )
 from orchestrator.leases import Leases
 from orchestrator.providers import CreateRequest, ProviderVideo, VideoProvider
-from orchestrator.records import Caller
 from orchestrator.steps import submit
 from orchestrator.wishes import InputFile
 from tests.factories import make_image
-from tests.rig import GRACE, Rig, make_catalog
+from tests.rig import ANN, GRACE, MakeRig, Rig, make_catalog
 from tests.scripted_provider import accepts_then_breaks
-
-MakeRig = Callable[..., Rig]
-ANN = Caller("ann")
 
 
 def test_submit_accepts_when_provider_answers(rig: Rig) -> None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
 
 from orchestrator import dispatch, endings
 from orchestrator.errors import ProviderMissing, ProviderTransient
-from orchestrator.records import Caller, Video
+from orchestrator.records import Video
 from orchestrator.steps import submit, watch
 from tests.core import race
-from tests.rig import Rig, make_catalog
+from tests.rig import ANN, MakeRig, Rig, make_catalog
 
-MakeRig = Callable[..., Rig]
-ANN = Caller("ann")
 NOTHING = Decimal(0)
 FOUR = Decimal("0.4")
 DAY = 86_400

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.answering_server import Answer, AnsweringServer, answering_server, refusal
+from tests.answering_server import Answer, AnsweringServer, refusal
 from tests.cli import VIDEO_ID, make_video, run
 
 FIRST = "GET /api/videos?limit=20&archived=false"
-
-
-@pytest.fixture
-def answering() -> Iterator[AnsweringServer]:
-    """A server that says what the test wants."""
-    with answering_server() as server:
-        yield server
 
 
 def page(*videos: dict[str, Any], next_cursor: str | None = None) -> dict[str, Any]:

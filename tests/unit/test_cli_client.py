@@ -16,19 +16,6 @@ BUSY = Answer(refusal(503, "dependency_down", "The database does not answer."), 
 
 
 @pytest.fixture
-def answering() -> Iterator[AnsweringServer]:
-    """A server that says what the test wants."""
-    with answering_server() as server:
-        yield server
-
-
-@pytest.fixture
-def time() -> FakeTime:
-    """A clock that never waits."""
-    return FakeTime()
-
-
-@pytest.fixture
 def server(answering: AnsweringServer, time: FakeTime) -> Iterator[Server]:
     """A client of that server."""
     with Server(answering.url, api_key="vo_key", user="alice", clock=time.clock) as client:

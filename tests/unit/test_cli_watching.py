@@ -14,24 +14,11 @@ from orchestrator.cli import main
 from orchestrator.cli.client import TRIES, Clock, Server
 from orchestrator.cli.errors import Refused, Unreachable
 from orchestrator.cli.watching import LONGEST_PAUSE, PATIENCE, follow
-from tests.answering_server import Answer, AnsweringServer, answering_server
+from tests.answering_server import Answer, AnsweringServer
 from tests.cli import VIDEO_ID, FakeTime, make_video, run
 
 LINE = f"GET /api/videos/{VIDEO_ID}"
 AWAY = Answer(cut=-1)
-
-
-@pytest.fixture
-def answering() -> Iterator[AnsweringServer]:
-    """A server that says what the test wants."""
-    with answering_server() as server:
-        yield server
-
-
-@pytest.fixture
-def time() -> FakeTime:
-    """A clock that never waits."""
-    return FakeTime()
 
 
 @pytest.fixture

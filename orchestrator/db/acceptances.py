@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from orchestrator.db.prepared import often
+
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
@@ -43,8 +45,9 @@ def write(connection: Connection, found: Sequence[Acceptance]) -> set[str]:
     return set(rows.scalars())
 
 
-_WRITE = text(
-    """
+_WRITE = often(
+    text(
+        """
     with w as (select * from unnest(cast(:ids as text[]), cast(:ns as integer[]),
         cast(:raws as text[]), cast(:canonicals as text[]), cast(:tokens as text[]))
         as w(id, n, raw, canonical, token)),
@@ -65,4 +68,5 @@ _WRITE = text(
     from held h where a.video_id = h.video_id and a.n = h.n
     returning a.video_id
     """
+    )
 )

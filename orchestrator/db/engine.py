@@ -21,10 +21,12 @@ from orchestrator.errors import CommitUnknown, DependencyBusy, DependencyDown
 
 # Every statement of the program is short: what runs longer than this is stuck, and a stuck one
 # would hold a worker's thread.
+# Plans of prepared statements are made for any parameters. Left to itself PostgreSQL compares them
+# with those for some parameters, by the sizes that tables had then, and may never stop planning.
 _SESSION = (
     "-c statement_timeout=15000 -c lock_timeout=5000 "
     "-c idle_in_transaction_session_timeout=15000 -c timezone=UTC "
-    f"-c {prepared.DIRECT}=on"
+    f"-c plan_cache_mode=force_generic_plan -c {prepared.DIRECT}=on"
 )
 
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from orchestrator.db.prepared import often
+
 _SEED = 7_236_003
 TURN_SECONDS = 10.0
 """For so long a lane is kept free for whoever has been called."""
@@ -44,16 +46,19 @@ class Entry:
     called: bool
 
 
-_LOCK = text(
-    """
+_LOCK = often(
+    text(
+        """
     select pg_advisory_xact_lock(k) from (
       select distinct hashtextextended(e.provider || ' ' || e.account || ' ' || e.lane, :seed) as k
       from unnest(cast(:providers as text[]), cast(:accounts as text[]), cast(:lanes as text[]))
         as e(provider, account, lane) order by k) l
     """
+    )
 )
-_ADMITTED = text(
-    """
+_ADMITTED = often(
+    text(
+        """
     select e.id from unnest(cast(:ids as text[]), cast(:providers as text[]),
         cast(:accounts as text[]), cast(:lanes as text[]), cast(:alone as boolean[]),
         cast(:called as boolean[])) as e(id, provider, account, lane, alone, called)
@@ -65,6 +70,7 @@ _ADMITTED = text(
         and v.account = e.account and v.waits_lane = e.lane and v.status = 'queued'
         and v.id <> e.id collate "C"))
     """
+    )
 )
 
 

@@ -19,16 +19,15 @@ from orchestrator.db.prepared import often
 from orchestrator.db.rows import ATTEMPT, VIDEO, pair_query, to_pairs, to_videos, video_query
 from orchestrator.records import Attempt, Video
 
+_FREE = "status = 'in_progress' and (lease_until is null or lease_until < now())"
 
-def _claiming(*, where: str, order: str) -> TextualSelect:
+
+def _claiming(due: str) -> TextualSelect:
+    """The statement that takes those whose ids `due` finds and locks, as `d`."""
     return often(
         pair_query(
             f"""
-            with d as (
-              select id from videos
-              where {where} and status = 'in_progress'
-                and (lease_until is null or lease_until < now())
-              order by {order} for update skip locked),
+            with {due},
             v as (
               update videos u set lease_token = :token,
                 lease_until = now() + make_interval(secs => :lease)
@@ -42,14 +41,21 @@ def _claiming(*, where: str, order: str) -> TextualSelect:
     )
 
 
+# By their ids alone: an index of what is due would be walked through, and much may be due.
 _CLAIM = _claiming(
-    # Spelt so that no index of what is due answers it: there may be many more than these.
-    where="id = any(:ids) and step = :step and due_at + interval '0' <= now()",
-    order="id",
+    f"""
+    named as materialized (
+      select * from videos where id = any(:ids) order by id for update skip locked),
+    d as (select id from named where step = :step and due_at <= now() and {_FREE})
+    """
 )
 _CLAIM_DUE = _claiming(
-    where="provider = :provider and account = :account and due_at <= now() and step = 'poll'",
-    order="due_at limit :limit",
+    f"""
+    d as (
+      select id from videos where provider = :provider and account = :account
+        and step = 'poll' and due_at <= now() and {_FREE}
+      order by due_at limit :limit for update skip locked)
+    """
 )
 
 

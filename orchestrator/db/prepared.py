@@ -8,7 +8,10 @@ session, which a pooler that gives each transaction another one does not keep; s
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from time import monotonic
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, Executable, event
@@ -18,6 +21,10 @@ Statement = TypeVar("Statement", bound=Executable)
 
 DIRECT = "orchestrator.direct"
 """A setting of ours that a session has from its first message on. A pooler drops that message."""
+PLAN_SECONDS = 2.0
+"""A plan suits tables of the size that they had when it was made: one for an empty table reads all
+of it, for each row, until ANALYZE looks in a minute later. So plans are made anew this often.
+"""
 _OPTION = "prepared"
 _FIRST = "first"
 _KNOWN = "prepared"
@@ -32,10 +39,20 @@ def often(statement: Statement, *, first: str = "") -> Statement:
     return statement.execution_options(**{_OPTION: True, _FIRST: first and f"{first}; "})
 
 
-def install(engine: Engine) -> None:
+@dataclass(slots=True)
+class _Session:
+    """What a connection has prepared: how each statement is executed, and since when its plans may
+    be as old as they are.
+    """
+
+    known: dict[str, str] = field(default_factory=dict)
+    planned: float = 0.0
+
+
+def install(engine: Engine, *, clock: Callable[[], float] = monotonic) -> None:
     """Let this engine prepare what is asked for often."""
     event.listen(engine, "connect", _begin)
-    event.listen(engine, "do_execute", _execute)
+    event.listen(engine, "do_execute", partial(_execute, clock))
 
 
 def _begin(connection: Any, record: ConnectionPoolEntry) -> None:
@@ -43,24 +60,29 @@ def _begin(connection: Any, record: ConnectionPoolEntry) -> None:
         cursor.execute("select current_setting(%s, true)", (DIRECT,))
         (direct,) = cursor.fetchone()
     connection.rollback()
-    record.info[_KNOWN] = {} if direct else None
+    record.info[_KNOWN] = _Session() if direct else None
 
 
-def _execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+def _execute(
+    clock: Callable[[], float], cursor: Any, statement: str, parameters: Any, context: Any
+) -> bool:
     """Whether the statement has been executed here; else it is sent as it is."""
     if not context.execution_options.get(_OPTION):
         return False
-    known: dict[str, str] | None = context.root_connection.info[_KNOWN]
+    session: _Session | None = context.root_connection.info[_KNOWN]
     first = context.execution_options[_FIRST]
-    if known is None:
+    if session is None:
         cursor.execute(first + statement, parameters)
         return True
-    execute = known.get(statement)
+    execute = session.known.get(statement)
     if execute is None:
         numbered, arguments = _numbered(statement)
-        name = f"often_{len(known)}"
+        name = f"often_{len(session.known)}"
         cursor.execute(f"prepare {name} as {numbered}")
-        execute = known[statement] = f"execute {name}{arguments}"
+        execute = session.known[statement] = f"execute {name}{arguments}"
+    if (now := clock()) - session.planned > PLAN_SECONDS:
+        session.planned = now
+        first = f"discard plans; {first}"
     cursor.execute(first + execute, parameters)
     return True
 

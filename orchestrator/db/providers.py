@@ -4,8 +4,9 @@ them learns for all.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, bindparam, select, text
 
+from orchestrator.db.prepared import often
 from orchestrator.db.tables import providers
 from orchestrator.policies import OBSERVED_DURATIONS
 from orchestrator.records import ProviderState
@@ -17,11 +18,16 @@ def states(connection: Connection) -> dict[tuple[str, str], ProviderState]:
     return {(row[0], row[1]): ProviderState(*row) for row in rows}
 
 
+_GET = often(
+    select(providers).where(
+        providers.c.name == bindparam("name"), providers.c.account == bindparam("account")
+    )
+)
+
+
 def get(connection: Connection, name: str, account: str) -> ProviderState | None:
     """What is known of one account; None before its first use."""
-    row = connection.execute(
-        select(providers).where(providers.c.name == name, providers.c.account == account)
-    ).one_or_none()
+    row = connection.execute(_GET, {"name": name, "account": account}).one_or_none()
     return None if row is None else ProviderState(*row)
 
 
@@ -100,16 +106,18 @@ def resume(connection: Connection, name: str, account: str) -> bool:
     )
 
 
+_RECOVERED = often(
+    text(
+        "update providers set pauses = 0, paused_until = null, pause_reason = null, "
+        "updated_at = now() "
+        "where name = :name and account = :account and pauses > 0 and paused_until <= now()"
+    )
+)
+
+
 def recovered(connection: Connection, name: str, account: str) -> None:
     """It answers again: the next pause starts short."""
-    connection.execute(
-        text(
-            "update providers set pauses = 0, paused_until = null, pause_reason = null, "
-            "updated_at = now() "
-            "where name = :name and account = :account and pauses > 0 and paused_until <= now()"
-        ),
-        {"name": name, "account": account},
-    )
+    connection.execute(_RECOVERED, {"name": name, "account": account})
 
 
 def pause_polls(connection: Connection, name: str, account: str, *, seconds: float) -> None:

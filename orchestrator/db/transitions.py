@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, DateTime
 
 from orchestrator.db import outbox, quotas
+from orchestrator.db.prepared import often
 from orchestrator.db.rows import MINE as MINE
 from orchestrator.db.rows import VIDEO, video_query
 from orchestrator.db.tables import videos
@@ -156,9 +157,10 @@ def _own_assignments(
 def _statement(guard: str, changes: str, own: tuple[str, ...]) -> Any:
     arrays = "".join(f", cast(:own_{name} as {_array_type(name)}[])" for name in own)
     names = "".join(f", own_{name}" for name in own)
-    return video_query(
-        f"""
-        with e as (select * from unnest(cast(:ids as text[]), cast(:datas as jsonb[]),
+    return often(
+        video_query(
+            f"""
+        with e as (select * from unnest(cast(:ids as text[]), cast(:datas as text[]),
           cast(:tokens as text[]){arrays}) as e(id, data, token{names})),
         old as (select id, status, quota_state from videos where id = any(:ids) order by id
           for update),
@@ -169,7 +171,8 @@ def _statement(guard: str, changes: str, own: tuple[str, ...]) -> Any:
             null {changes}
           from old join e on e.id = old.id collate "C"
           where v.id = old.id and old.status = any(:sources) and {guard}
-          returning v.*, old.status as old_status, old.quota_state as old_quota_state, e.data),
+          returning v.*, old.status as old_status, old.quota_state as old_quota_state,
+            cast(e.data as jsonb) as data),
         told as (
           insert into video_events (video_id, event_type, event_data, seq, user_id)
           select v.id, t.type, case t.type when 'status_changed'
@@ -179,6 +182,7 @@ def _statement(guard: str, changes: str, own: tuple[str, ...]) -> Any:
           order by v.id, t.place)
         select {VIDEO}, v.old_quota_state, {outbox.WANTED} from moved v
         """
+        )
     )
 
 

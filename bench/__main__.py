@@ -11,8 +11,9 @@ from importlib import import_module
 from pathlib import Path
 
 from bench import chart, report, results
-from bench.machine import describe
-from bench.measurement import Contestant, Measurement, Scale, Skipped
+from bench.limits import pace
+from bench.machine import Machine, describe
+from bench.measurement import Contestant, Goal, Measurement, Scale, Skipped
 from bench.metrics import Metrics
 from bench.results import Reached, Result
 from bench.stage import SCRATCH, Stage
@@ -63,7 +64,7 @@ def measure(measurement: Measurement, scale: Scale) -> Result:
     rounds: dict[str, list[Metrics]] = {}
     skipped: dict[str, str] = {}
     with Stage() as stage:
-        machine = describe(stage)
+        machine = describe(stage, pace=pace(stage))
         with measurement.contestants(stage, scale) as contestants:
             for turn in range(1 if measurement.once else scale.rounds):
                 for contestant in _in_turn(contestants, turn):
@@ -78,13 +79,22 @@ def measure(measurement: Measurement, scale: Scale) -> Result:
         machine=machine,
         scale=f"{'full' if scale.full else 'short'} form, {scale.processes} web processes",
         rounds={who.name: rounds[who.name] for who in contestants if any(rounds[who.name])},
-        goals=[
-            Reached(goal.title, goal.bound, goal.value, value, goal.met(value))
-            for goal, value in reached
-            if value is not None
-        ],
+        goals=[_judged(goal, value, machine) for goal, value in reached if value is not None],
         skipped=skipped,
         chart=measurement.chart,
+    )
+
+
+def _judged(goal: Goal, value: float, machine: Machine) -> Reached:
+    here = goal.at(machine.pace)
+    return Reached(
+        title=goal.title,
+        bound=goal.bound,
+        goal=goal.value,
+        value=value,
+        met=goal.met(value),
+        here=here,
+        met_here=None if here is None else goal.met(value, here),
     )
 
 

@@ -169,8 +169,9 @@ def _goals(steady: str) -> list[Goal]:
             "worker_cpu_without_store_ms",
             "at most",
             4,
+            paced=True,
         ),
-        Goal("Worker CPU a video (ms)", steady, "worker_cpu_ms", "at most", 5),
+        Goal("Worker CPU a video (ms)", steady, "worker_cpu_ms", "at most", 5, paced=True),
         Goal("Memory of a worker (MiB)", steady, "memory_mb", "at most", 200),
     ]
 
@@ -180,7 +181,9 @@ MEASUREMENT = Measurement(
     "Whole lives of videos",
     _contestants,
     (
-        Goal("Lives a second in one worker process", BURST, "per_second", "at least", 250),
+        Goal(
+            "Lives a second in one worker process", BURST, "per_second", "at least", 250, paced=True
+        ),
         *_goals(_FULL),
         *_goals(_SHORT),
     ),

@@ -20,6 +20,11 @@ TXN = "pgbench, five round trips, 16 clients"
 CTE = "pgbench, one statement, 16 clients"
 TXN_HOT = "pgbench, five round trips, one user, 4 clients"
 CTE_HOT = "pgbench, one statement, one user, 4 clients"
+GOAL_PACE = 7_400.0
+"""Transactions of five round trips a second, 16 clients, on the machine for which the goals that
+are rates or times were set.
+"""
+_PACE_SECONDS = 4.0
 _TPS = re.compile(r"^tps = ([\d.]+)", re.MULTILINE)
 _LATENCY = re.compile(r"^latency average = ([\d.]+) ms", re.MULTILINE)
 
@@ -32,6 +37,15 @@ def contestants(stage: Stage, seconds: float) -> list[Contestant]:
         contestant(stage, seconds, TXN_HOT, "txn.sql", 4, 1),
         contestant(stage, seconds, CTE_HOT, "cte.sql", 4, 1),
     ]
+
+
+def pace(stage: Stage) -> float | None:
+    """How many times as fast this machine is as that one, now; None if there is no pgbench."""
+    try:
+        run = contestant(stage, _PACE_SECONDS, TXN, "txn.sql", 16, USERS).run
+        return run()["per_second"] / GOAL_PACE
+    except Skipped:
+        return None
 
 
 def contestant(

@@ -20,7 +20,9 @@ _PAGE = b"\0" * 8192
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One machine, as far as it matters. fsync_us: microseconds to bring one page to disk."""
+    """One machine, as far as it matters. fsync_us: microseconds to bring one page to disk. pace:
+    how many times as fast it is as the one of the goals; None: nobody could tell.
+    """
 
     cores: int
     cpu: str
@@ -33,18 +35,20 @@ class Machine:
     load: float
     commit: str
     compiled_generator: bool
+    pace: float | None = None
 
     def sentence(self) -> str:
         """The machine in words."""
         generator = "" if self.compiled_generator else "; load generator in Python"
+        pace = "" if self.pace is None else f", {self.pace:.2f} of the pace of the goals"
         return (
             f"{self.cores} cores of {self.cpu}, {self.memory_gb} GB, {self.system}; Python "
             f"{self.python}, PostgreSQL {self.postgres} with fsync on ({self.fsync_us} µs), Valkey "
-            f"{self.valkey}; commit {self.commit}, load before {self.load:.1f}{generator}"
+            f"{self.valkey}; commit {self.commit}, load before {self.load:.1f}{pace}{generator}"
         )
 
 
-def describe(stage: Stage) -> Machine:
+def describe(stage: Stage, *, pace: float | None = None) -> Machine:
     """This machine, now."""
     ((postgres,),) = stage.query(stage.database("description"), "show server_version")
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -60,6 +64,7 @@ def describe(stage: Stage) -> Machine:
         load=os.getloadavg()[0],
         commit=_commit(),
         compiled_generator=stage.generator.compiled,
+        pace=pace,
     )
 
 

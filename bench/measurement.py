@@ -48,7 +48,10 @@ class Contestant:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A bound for one metric of a contestant, or for its ratio to that of another (`over`)."""
+    """A bound for one metric of a contestant, or for its ratio to that of another (`over`).
+
+    paced: it depends on how fast the machine is, and was set for one of `limits.GOAL_PACE`.
+    """
 
     title: str
     contestant: str
@@ -56,6 +59,13 @@ class Goal:
     bound: Literal["at least", "at most"]
     value: float
     over: str | None = None
+    paced: bool = False
+
+    def at(self, pace: float | None) -> float | None:
+        """The bound on a machine that is so many times as fast; None if it is the same on all."""
+        if not self.paced or pace is None:
+            return None
+        return self.value * pace if self.bound == "at least" else self.value / pace
 
     def reached(self, rounds: Rounds) -> float | None:
         """The median over the rounds; None if somebody who matters did not take part.
@@ -71,9 +81,10 @@ class Goal:
         values = [a / b for a, b in pairs if a is not None and b]
         return median(values) if values else None
 
-    def met(self, reached: float) -> bool:
-        """Whether this value will do."""
-        return reached >= self.value if self.bound == "at least" else reached <= self.value
+    def met(self, reached: float, value: float | None = None) -> bool:
+        """Whether this will do, by the goal's own value or by this one."""
+        value = self.value if value is None else value
+        return reached >= value if self.bound == "at least" else reached <= value
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,17 @@ from bench.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A goal, and how far it was reached."""
+    """A goal, and how far it was reached; `here` and `met_here` by the pace of this machine, None
+    where that makes no difference.
+    """
 
     title: str
     bound: str
     goal: float
     value: float
     met: bool
+    here: float | None = None
+    met_here: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,8 +95,8 @@ MEASUREMENT = Measurement(
     _contestants,
     (
         Goal("Submits, of pgbench's five trips", OURS, _RATE, "at least", 0.8, limits.TXN),
-        Goal("p99 of a submit, 64 connections (ms)", OURS, "p99_ms", "at most", 30),
-        Goal("p99 of a submit, 1 connection (ms)", ONE, "p99_ms", "at most", 5),
+        Goal("p99 of a submit, 64 connections (ms)", OURS, "p99_ms", "at most", 30, paced=True),
+        Goal("p99 of a submit, 1 connection (ms)", ONE, "p99_ms", "at most", 5, paced=True),
         Goal("Submits of one user, of pgbench's best", HOT, _RATE, "at least", 2, limits.CTE_HOT),
         Goal("Submits, of the naive baseline", OURS, _RATE, "at least", 10, NAIVE),
     ),

@@ -95,6 +95,43 @@ def test_goal_met_when_the_bound_is_touched(bound: str, value: float, met: bool)
     assert met == goal.met(value)
 
 
+@pytest.mark.parametrize(
+    ("bound", "pace", "here"), [("at least", 0.5, 5.0), ("at most", 0.5, 20.0), ("at most", 2, 5.0)]
+)
+def test_goal_is_in_proportion_when_the_machine_is_another(
+    bound: str, pace: float, here: float
+) -> None:
+    """Half as fast: half the rate, twice the time."""
+    goal = Goal("", "ours", "p99_ms", bound, 10, paced=True)  # type: ignore[arg-type]
+
+    assert here == goal.at(pace)
+
+
+@pytest.mark.parametrize(("paced", "pace"), [(False, 0.5), (True, None)])
+def test_goal_is_the_same_when_the_pace_makes_no_difference(
+    paced: bool, pace: float | None
+) -> None:
+    """A ratio, or a machine of unknown pace."""
+    assert Goal("", "ours", "p99_ms", "at most", 10, paced=paced).at(pace) is None
+
+
+@pytest.mark.parametrize(
+    ("met", "met_here", "word"),
+    [(True, True, "yes"), (False, True, "at its pace"), (False, False, "no"), (False, None, "no")],
+)
+def test_section_says_which_of_both_bounds_is_met(
+    met: bool, met_here: bool | None, word: str
+) -> None:
+    """The one of the goal, or only that at the pace of this machine."""
+    here = None if met_here is None else 5.0
+    goal = Reached("Pages", "at most", 2.0, 3.5, met=met, here=here, met_here=met_here)
+
+    text = report.section(make_result(goals=[goal]))
+
+    at_pace = "" if here is None else "5.00"
+    assert f"| Pages | at most 2.00 | {at_pace} | 3.50 | {word} |" in text
+
+
 def test_medians_when_a_metric_is_in_some_rounds_only() -> None:
     """What a round does not show does not count as zero."""
     medians = make_result().medians()
@@ -116,7 +153,7 @@ def test_section_when_everything_is_there() -> None:
     """Goals, figures, who is missing, the machine and the picture are all on the page."""
     text = report.section(make_result())
 
-    assert "| Of naive | at least 2.00 | 3.50 | yes |" in text
+    assert "| Of naive | at least 2.00 |  | 3.50 | yes |" in text
     assert "| naive | 55.0 |  |" in text
     assert "Without peer: not to be had." in text
     assert "2 cores of Example" in text

@@ -10,7 +10,7 @@ import ipaddress
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
@@ -18,12 +18,14 @@ from uuid import uuid4
 import psycopg2
 import pytest
 import redis
+from flask import Flask
 from psycopg2 import extensions
 
 from orchestrator.db.engine import Database
 from orchestrator.db.schema import migrate
 from orchestrator.local.postgres import EmbeddedPostgres
 from orchestrator.local.valkey import EmbeddedValkey
+from tests.routes import KnownRule
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,6 +42,12 @@ def _loopback_only() -> None:
     """Let no test, nor what it calls, reach for another machine."""
     # An audit hook sees every Python socket, whoever opens it. It cannot be taken back: no need.
     sys.addaudithook(_refuse_other_machines)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _routes_made_once() -> None:
+    """Every test has an application of its own, and all have the same routes."""
+    Flask.url_rule_class = KnownRule
 
 
 @pytest.fixture(scope="session")
@@ -65,11 +73,11 @@ def postgres_url(service_folder: Path) -> Iterator[str]:
         yield server.url
 
 
-@pytest.fixture
-def database_url(postgres_url: str) -> Iterator[str]:
-    """A database as `orchestrator migrate` leaves it; emptied again afterwards."""
-    yield postgres_url
-
+@pytest.fixture(scope="session")
+def _empty_tables(postgres_url: str) -> Iterator[Callable[[], None]]:
+    """Empties the tables as `migrate` leaves them, on one connection for all tests: a new one has
+    to look everything up again, ten times as long as the work takes.
+    """
     with _connect(postgres_url) as connection, connection.cursor() as cursor:
         # A test that leaves a transaction open shall be told so, not hang here.
         cursor.execute("set lock_timeout = '5s'")
@@ -81,12 +89,24 @@ def database_url(postgres_url: str) -> Iterator[str]:
             "where schemaname = 'public' and tablename <> 'schema_version'"
         )
         (deletions,) = cursor.fetchone() or ("",)
-        cursor.execute(deletions)
-        cursor.execute(
-            "select setval(format('%I.%I', schemaname, sequencename)::regclass, 1, false) "
-            "from pg_sequences where schemaname = 'public' and last_value is not null"
-        )
-        cursor.execute("insert into user_quotas select * from seeds.user_quotas")
+
+        def empty() -> None:
+            cursor.execute(deletions)
+            cursor.execute(
+                "select setval(format('%I.%I', schemaname, sequencename)::regclass, 1, false) "
+                "from pg_sequences where schemaname = 'public' and last_value is not null"
+            )
+            cursor.execute("insert into user_quotas select * from seeds.user_quotas")
+
+        yield empty
+
+
+@pytest.fixture
+def database_url(postgres_url: str, _empty_tables: Callable[[], None]) -> Iterator[str]:
+    """A database as `orchestrator migrate` leaves it; emptied again afterwards."""
+    yield postgres_url
+
+    _empty_tables()
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from orchestrator.cache import Cache
 from orchestrator.catalog import Provider, single_provider_catalog
 from orchestrator.context import Context, ProviderPool
 from orchestrator.db import transitions
-from orchestrator.db.engine import Database
 from orchestrator.db.transitions import After
 from orchestrator.leases import Leases
 from orchestrator.lifecycle import ACCEPT, COMPLETE, FAIL, QuotaState
@@ -26,6 +25,7 @@ from orchestrator.settings import Settings
 from orchestrator.storage import open_storage
 from orchestrator.tallies import Tallies
 from orchestrator.wakes import Wakes
+from tests.kept import kept_database
 
 NOWHERE = "redis://127.0.0.1:1/0"
 MOVIE = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
@@ -76,7 +76,7 @@ def make_context(
     open_client: Any = no_provider,
 ) -> Context:
     """A context whose broker records and whose provider is the given one. Close it."""
-    database = Database(settings.database_url, pool_size=settings.db_pool_size)
+    database = kept_database(settings.database_url, settings.db_pool_size)
     return Context(
         settings=settings,
         database=database,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -13,6 +15,7 @@ from sqlalchemy import (
     FromClause,
     Select,
     and_,
+    bindparam,
     desc,
     exists,
     func,
@@ -22,10 +25,13 @@ from sqlalchemy import (
     union_all,
 )
 
+from orchestrator.db.prepared import often
 from orchestrator.db.rows import to_videos
 from orchestrator.db.tables import videos
 from orchestrator.lifecycle import Status
 from orchestrator.records import Video
+
+_QUERIES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +46,12 @@ class Filters:
     archived: bool | None = False
 
 
+_GET = often(select(videos).where(videos.c.id == bindparam("id")))
+
+
 def get(connection: Connection, video_id: str) -> Video | None:
     """One video by its id, whoever's it is."""
-    row = connection.execute(select(videos).where(videos.c.id == video_id)).one_or_none()
+    row = connection.execute(_GET, {"id": video_id}).one_or_none()
     return None if row is None else Video(*row)
 
 
@@ -111,19 +120,32 @@ def page(
     Args:
         user_id: None means everybody's.
     """
+    values = _values(user_id, filters, after)
+    query = _page(frozenset(values), filters.status, filters.archived, ascending)
+    return to_videos(connection.execute(query, {**values, "limit": limit}).all())
+
+
+# To put a query together takes longer than to run it, and there are few of them.
+@lru_cache(_QUERIES)
+def _page(
+    given: frozenset[str], status: tuple[str, ...], archived: bool | None, ascending: bool
+) -> Select[Any]:
+    """The query for a page where these values are given."""
     # Each status has its place in an index. A query for several of them would rather walk through
     # all that its user ever made.
+    apart = "user_id" in given and len(status) > 1
+    beyond = _beyond(ascending) if "last_id" in given else ()
     each = [
         _ordered(videos, ascending)
-        .where(*_conditions(user_id, one), *_beyond(after, ascending))
-        .limit(limit)
-        for one in _of_each_status(user_id, filters)
+        .where(*_conditions(given, one, archived), *beyond)
+        .limit(bindparam("limit"))
+        for one in ([(one,) for one in dict.fromkeys(status)] if apart else [status])
     ]
-    query = each[0]
     if len(each) > 1:
         together = union_all(*(select(one.subquery()) for one in each)).subquery()
-        query = _ordered(together, ascending).limit(limit)
-    return to_videos(connection.execute(query))
+        return _ordered(together, ascending).limit(bindparam("limit"))
+    # Whoever filters could think of hundreds, and each connection would keep a plan of each.
+    return often(each[0]) if given <= _UNFILTERED and len(status) < 2 else each[0]
 
 
 def _ordered(source: FromClause, ascending: bool) -> Select[Any]:
@@ -131,44 +153,55 @@ def _ordered(source: FromClause, ascending: bool) -> Select[Any]:
     return select(source).order_by(*(key if ascending else map(desc, key)))
 
 
-def _beyond(after: tuple[datetime, str] | None, ascending: bool) -> list[Any]:
-    if after is None:
-        return []
-    created, ident = after
-    key = (videos.c.created_at, videos.c.id)
+def _beyond(ascending: bool) -> tuple[Any, ...]:
+    created, ident = videos.c.created_at, videos.c.id
+    last = bindparam("last_created", type_=created.type)
+    last_id = bindparam("last_id", type_=ident.type)
     if ascending:
-        return [
-            key[0] >= created,
-            or_(key[0] > created, and_(key[0] == created, key[1] > ident)),
-        ]
-    return [key[0] <= created, or_(key[0] < created, and_(key[0] == created, key[1] < ident))]
+        return created >= last, or_(created > last, and_(created == last, ident > last_id))
+    return created <= last, or_(created < last, and_(created == last, ident < last_id))
 
 
-def _of_each_status(user_id: str | None, filters: Filters) -> list[Filters]:
-    if user_id is None or len(filters.status) < 2:
-        return [filters]
-    return [replace(filters, status=(one,)) for one in dict.fromkeys(filters.status)]
+_COMPARED = {
+    "user_id": videos.c.user_id == bindparam("user_id"),
+    "model": videos.c.model == bindparam("model"),
+    "created_after": videos.c.created_at > bindparam("created_after"),
+    "created_before": videos.c.created_at < bindparam("created_before"),
+    "q": videos.c.prompt.icontains(bindparam("q"), escape="/"),
+}
+_UNFILTERED = frozenset({"user_id", "last_created", "last_id"})
 
 
-def _conditions(user_id: str | None, filters: Filters) -> list[Any]:
-    conditions: list[Any] = []
-    if user_id is not None:
-        conditions.append(videos.c.user_id == user_id)
-    if filters.status:
-        conditions.append(videos.c.status.in_(filters.status))
+def _values(
+    user_id: str | None, filters: Filters, after: tuple[datetime, str] | None = None
+) -> dict[str, Any]:
+    """What videos are compared with, by name. What nobody asked for is missing."""
+    last_created, last_id = after or (None, None)
+    values = {
+        "user_id": user_id,
+        "model": filters.model,
+        "created_after": filters.created_after,
+        "created_before": filters.created_before,
+        "q": re.sub("[/%_]", r"/\g<0>", filters.q) if filters.q else None,
+        "last_created": last_created,
+        "last_id": last_id,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _conditions(
+    given: Collection[str], status: tuple[str, ...], archived: bool | None
+) -> list[Any]:
+    conditions = [condition for name, condition in _COMPARED.items() if name in given]
+    if len(status) == 1:
+        conditions.append(videos.c.status == status[0])
+    elif status:
+        conditions.append(videos.c.status.in_(status))
     else:
         conditions.append(videos.c.status != Status.DELETED)
-    if filters.model is not None:
-        conditions.append(videos.c.model == filters.model)
-    if filters.created_after is not None:
-        conditions.append(videos.c.created_at > filters.created_after)
-    if filters.created_before is not None:
-        conditions.append(videos.c.created_at < filters.created_before)
-    if filters.q:
-        conditions.append(videos.c.prompt.icontains(filters.q, autoescape=True))
-    if filters.archived is not None:
-        archived = videos.c.archived_at
-        conditions.append(archived.is_not(None) if filters.archived else archived.is_(None))
+    if archived is not None:
+        at = videos.c.archived_at
+        conditions.append(at.is_not(None) if archived else at.is_(None))
     return conditions
 
 
@@ -227,12 +260,13 @@ def retryable(
 ) -> list[Video]:
     """Videos of these statuses that were never retried, without those of some error codes."""
     again = videos.alias("again")
+    values = _values(user_id, filters)
     query = (
         select(videos)
-        .where(*_conditions(user_id, replace(filters, status=tuple(statuses))))
+        .where(*_conditions(values, tuple(statuses), filters.archived))
         .where(func.coalesce(videos.c.error_code, "").not_in(except_codes))
         .where(~exists().where(again.c.retry_of == videos.c.id))
         .order_by(desc(videos.c.created_at), desc(videos.c.id))
         .limit(limit)
     )
-    return to_videos(connection.execute(query))
+    return to_videos(connection.execute(query, values))

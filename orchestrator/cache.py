@@ -2,8 +2,8 @@
 truth.
 
 Keys are `sora:video:{id}`; values are JSON as GET shows it. A write carries the video's `seq`, and
-an older one never replaces a newer one; invalidating leaves a short-lived tombstone with that
-number, so that a reader who was slow cannot put the old state back.
+an older one never replaces a newer one; invalidating leaves a short-lived tombstone with a number
+beyond all others, so that a reader who was slow cannot put back what was erased.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import redis
@@ -26,6 +27,7 @@ Json = dict[str, Any]
 
 PREFIX = "sora:video:"
 _TOMBSTONE_SECONDS = 60
+_LAST_SEQ = 2**53
 
 # KEYS: the videos' keys. ARGV: seq, value and ttl of each. Values start with their seq, so that Lua
 # need not parse the JSON. Returns how many were older there.
@@ -113,17 +115,16 @@ class Cache:
         found = cast("list[bytes | None] | None", self._try("get", lambda: self._redis.mget(keys)))
         return found or [None] * len(keys)
 
-    def invalidate_video(self, video_id: str, *, seq: int | None = None) -> bool:
-        """Forget a video; with `seq`, nothing older than that can come back for a minute."""
-        if seq is None:
-            return self.delete(PREFIX + video_id)
-        args: list[int | str] = [seq, json.dumps({"seq": seq}), _TOMBSTONE_SECONDS]
-        return bool(self._try("put", lambda: self._put(keys=[PREFIX + video_id], args=args)))
-
-    def invalidate_videos(self, video_ids: Iterable[str]) -> int:
-        """Forget many videos in one round trip. Returns how many were there."""
-        keys = [PREFIX + video_id for video_id in video_ids]
-        return int(self._try("del", lambda: self._redis.delete(*keys)) or 0) if keys else 0
+    def invalidate_videos(self, video_ids: Iterable[str]) -> None:
+        """Forget videos that are no longer what they were: for a minute nobody can put them back,
+        however slow.
+        """
+        grave = json.dumps({"seq": _LAST_SEQ})
+        gone = [PREFIX + video_id for video_id in video_ids]
+        for start in range(0, len(gone), _AT_ONCE):
+            keys = gone[start : start + _AT_ONCE]
+            args: list[int | str] = [_LAST_SEQ, grave, _TOMBSTONE_SECONDS] * len(keys)
+            self._try("put", partial(self._put, keys=keys, args=args))
 
     def clear_videos(self) -> int:
         """Forget all videos, by prefix and in batches: other keys of the server are not touched.

@@ -89,7 +89,7 @@ def accept(ctx: Context, video_id: str, provider_id: str | None = None) -> Attem
         )
     assert taken
     assert moved is not None
-    ctx.cache.invalidate_video(video_id)
+    ctx.cache.clear_videos()
     return attempt
 
 

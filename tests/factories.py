@@ -115,7 +115,7 @@ def complete(ctx: Context, video_id: str, movie: bytes = MOVIE) -> Video:
             },
         )
     assert completed is not None
-    ctx.cache.invalidate_video(video_id)
+    ctx.cache.clear_videos()
     return completed
 
 
@@ -126,7 +126,7 @@ def start(ctx: Context, video_id: str) -> Video:
             connection, video_id, ACCEPT, values={"step": "poll", "due_at": After(60)}
         )
     assert accepted is not None
-    ctx.cache.invalidate_video(video_id)
+    ctx.cache.clear_videos()
     return accepted
 
 
@@ -141,7 +141,7 @@ def fail(ctx: Context, video_id: str, code: str = "provider_rejected") -> Video:
             values={"error_code": code, "error_message": "No."},
         )
     assert failed is not None
-    ctx.cache.invalidate_video(video_id)
+    ctx.cache.clear_videos()
     return failed
 
 

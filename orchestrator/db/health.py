@@ -8,6 +8,8 @@ from sqlalchemy import Connection, text
 
 from orchestrator.db.queue import DUE
 
+_OLDEST = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -57,9 +59,12 @@ def overdue(connection: Connection) -> Overdue | None:
     row = connection.execute(
         text(
             f"""
-            select step, cast(extract(epoch from now() - due_at) as float) from videos
-            where {DUE} and (lease_until is null or lease_until < now())
-            order by due_at limit 1
+            select step, cast(extract(epoch from now() - since) as float) from (
+              -- A store step keeps the due time of the look that made it due.
+              select step, greatest(due_at, case step when 'store' then last_polled_at end) as since
+              from videos where {DUE} and (lease_until is null or lease_until < now())
+              order by due_at limit {_OLDEST}) d
+            order by since limit 1
             """
         )
     ).one_or_none()

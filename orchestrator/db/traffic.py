@@ -50,7 +50,7 @@ _QUEUE = text(
       (select count(*) as held, count(*) filter (where status = 'queued') as waiting
         from videos where hold_reason is not null) h,
       -- Only what is queued has no due time.
-      (select count(*) as running from videos where status = 'in_progress' and step <> 'submit'
+      (select count(*) as running from videos where status = 'in_progress'
         and due_at is not null) r
       left join (select coalesce(run_at, created_at) as ready_at from videos
         where status = 'queued' and hold_reason is null

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import text
 
-from orchestrator import accounts, delivery_log, endpoints, erasure, invariants, submissions
+from orchestrator import accounts, delivery_log, endpoints, erasure, invariants, submissions, views
 from orchestrator.accounts import Authenticator
 from orchestrator.context import Context
 from orchestrator.errors import InvalidRequest, Unauthenticated
@@ -15,7 +15,7 @@ from orchestrator.records import Caller
 from orchestrator.wishes import IdempotencyKey, InputFile
 from tests.api_client import ApiClient
 from tests.cli import run
-from tests.core import make_request, sql
+from tests.core import make_request, row, sql
 from tests.factories import complete, make_image, start
 
 SECRETS = ("ann@example.com", "a private wish", "hook.example")
@@ -61,6 +61,16 @@ def test_nothing_personal_is_left_when_a_user_is_erased(ctx: Context) -> None:
     assert [] == [secret for secret in SECRETS if secret in after]
     assert [] == list(ctx.storage.list("", limit=10))
     assert [None] * 3 == [ctx.cache.get_video(video_id) for video_id in ids]
+
+
+def test_slow_reader_brings_nothing_back_when_a_user_is_erased(ctx: Context) -> None:
+    """Who had read the row before may not put it into the cache after."""
+    ids = fill(ctx)
+    known = [views.video(row(ctx, video_id)) for video_id in ids]
+
+    erasure.erase(ctx, "ann@example.com")
+
+    assert [False] * 3 == [ctx.cache.put_video(video) for video in known]
 
 
 def test_money_stays_when_a_user_is_erased(ctx: Context) -> None:

@@ -9,7 +9,7 @@ from threading import Event, Thread
 import pytest
 from sqlalchemy import text
 
-from orchestrator.db import attempts, deliveries, looks, polling, queue, submitting, videos
+from orchestrator.db import attempts, deliveries, health, looks, polling, queue, submitting, videos
 from orchestrator.db.engine import Database
 from orchestrator.leases import Leases
 from tests.core import accept, opened, send, sql, submit
@@ -208,6 +208,24 @@ def test_held_step_is_taken_by_nobody_else(ctx):
 
     assert claim(ctx, video.id, "one") is not None
     assert claim(ctx, video.id, "other") is None
+
+
+def test_store_step_is_late_since_its_video_was_found_finished(ctx):
+    """It keeps the due time of the look, however late that was; another one's look is later."""
+    found, other = accept(ctx, submit(ctx).id), accept(ctx, submit(ctx).id)
+    sql(ctx, "update videos set due_at = now() - interval '10 min'")
+    sql(
+        ctx, "update videos set due_at = now() - interval '5 min' where id = :id", id=other.video_id
+    )
+    done = polling.Generated(found.video_id, found.n, "completed", Decimal(1), datetime.now(UTC))
+
+    with ctx.database.transaction() as connection:
+        polling.claim(connection, [found.video_id], "poll", token="t", lease=30)
+        polling.generated(connection, [done], token="t")
+        overdue = health.overdue(connection)
+
+    assert overdue is not None
+    assert ("poll", 300) == (overdue.step, round(overdue.seconds))
 
 
 def updated(connection):

@@ -166,7 +166,7 @@ def test_watched_attempt_is_looked_at_when_its_video_has_moved_on(rig: Rig, api:
     """So that its cost is known sooner."""
     video = rig.submitted()
     upstream_id = rig.upstream_id(video)
-    rig.ctx.cache.invalidate_video(video.id)
+    rig.ctx.cache.clear_videos()
     api.post(f"/api/videos/{video.id}/cancel", headers={"X-User-Id": "ann"})
     later(rig)
 

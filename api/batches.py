@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from flask import Blueprint, Response
 from pydantic import Field, JsonValue, WithJsonSchema
@@ -14,7 +14,7 @@ from api.contract import contract
 from api.current import caller, context
 from api.errors import error_object, status_of
 from api.idempotency import key
-from api.replies import reply
+from api.replies import written
 from api.schemas import Body, CreateVideo
 from orchestrator import batches, views
 from orchestrator.batches import MAX_VIDEOS
@@ -81,7 +81,7 @@ def create() -> Response:
     accepted = [answer for answer in made if isinstance(answer, Submitted)]
     replayed = bool(accepted) and all(answer.replayed for answer in accepted)
     headers = {"Idempotent-Replayed": "true"} if replayed else {}
-    return reply({"data": [_shown(answer) for answer in made]}, 202, headers)
+    return written(b'{"data":[%b]}' % b",".join(map(_shown, made)), 202, headers)
 
 
 def _read(item: JsonValue) -> batches.Request:
@@ -91,7 +91,8 @@ def _read(item: JsonValue) -> batches.Request:
         return error
 
 
-def _shown(answer: batches.Answer) -> dict[str, Any]:
+def _shown(answer: batches.Answer) -> bytes:
     if isinstance(answer, Submitted):
-        return {"status": 202, "video": views.video(answer.video)}
-    return {"status": status_of(answer), "error": error_object(answer)}
+        text = answer.text or to_json(views.video(answer.video))
+        return b'{"status":202,"video":%b}' % text
+    return to_json({"status": status_of(answer), "error": error_object(answer)})

@@ -15,9 +15,16 @@ Headers = Mapping[str, str]
 
 
 def reply(body: Any, status: int = 200, headers: Headers | None = None) -> Response:
-    """A JSON answer. Private: a shared cache must not keep it, a browser must ask again."""
+    """A JSON answer."""
     # Four times as fast as the standard library for a video, which is what most answers are.
-    response = Response(to_json(body), status, mimetype="application/json")
+    return written(to_json(body), status, headers)
+
+
+def written(text: bytes, status: int, headers: Headers | None = None) -> Response:
+    """An answer that is JSON already. Private: a shared cache must not keep it, a browser must ask
+    again.
+    """
+    response = Response(text, status, mimetype="application/json")
     response.headers["Cache-Control"] = "private, no-cache"
     if headers:
         response.headers.extend(headers)

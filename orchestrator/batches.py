@@ -84,8 +84,7 @@ def _write(
         if key is not None:
             _claim(connection, Claim(caller.user_id, key.route, key.value, fingerprint))
         written = write(ctx.catalog, connection, good)
-    tell(ctx, written, good)
-    outcomes = iter(written)
+    outcomes = iter(tell(ctx, written, good))
     return [_answer(next(outcomes)) if isinstance(wish, Wish) else wish for wish in wishes]
 
 
@@ -105,7 +104,7 @@ def _answer(outcome: Outcome) -> Answer:
         return outcome
     if outcome.video is None:
         return Gone("The video that this Idempotency-Key has made was removed.")
-    return Submitted(outcome.video, outcome.replayed)
+    return Submitted(outcome.video, outcome.replayed, text=outcome.text)
 
 
 def _place_key(key: IdempotencyKey, place: int) -> IdempotencyKey:

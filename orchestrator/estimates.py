@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from orchestrator import quotas
 from orchestrator.context import Context
 from orchestrator.records import Caller, Quota
-from orchestrator.wishes import Shape, VideoRequest, shaped
+from orchestrator.shapes import Shape
+from orchestrator.wishes import VideoRequest, shaped
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ key are one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -19,18 +20,21 @@ from orchestrator.ids import is_video_id
 from orchestrator.intake import accept
 from orchestrator.lifecycle import EventType, Kind, Status
 from orchestrator.records import Caller, Video
-from orchestrator.wishes import Key, VideoRequest, Wish, candidates, completed, dearest, prepare
+from orchestrator.shapes import shape
+from orchestrator.wishes import Key, VideoRequest, Wish, completed, prepare
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
     """The video that answers a submission; `replayed` if an earlier one with the same key made
-    it, `sdk_retry` if that was an earlier try of the same SDK call.
+    it, `sdk_retry` if that was an earlier try of the same SDK call. `text`: as `GET` shows it,
+    where that was made already.
     """
 
     video: Video
     replayed: bool = False
     sdk_retry: bool = False
+    text: bytes | None = None
 
 
 def create(
@@ -106,12 +110,29 @@ def retry(ctx: Context, caller: Caller, video_id: str, *, key: Key | None = None
             f"Only a failed or cancelled video can be retried; this one is {source.status}.",
             code="not_retryable",
         )
-    plain = source.kind == Kind.CREATE
-    provider = (
-        ctx.catalog.route(source.model) if plain else ctx.provider(source.provider, source.account)
-    )
-    rendered = source.extension_seconds or source.seconds
+    provider, cost, able = _offer(ctx, source)
+    row = {name: getattr(source, name) for name in _KEPT_BY_RETRY}
+    row |= {"metadata": dict(source.metadata), "retry_of": source.id, "candidates": able}
+    told = {"model": source.model, "prompt": source.prompt, "retry_of": source.id}
+    events = [(EventType.CREATED, told), (EventType.RETRIED, {"retry_of": source.id})]
+    return _submit(ctx, completed(caller, provider, row, cost, events, key=key))
+
+
+def _offer(ctx: Context, source: Video) -> tuple[Provider, Decimal, Sequence[str] | None]:
+    """Who would make this video again, at what price, and who might instead."""
     has_image = source.input_key is not None
+    if source.kind == Kind.CREATE:
+        found = shape(
+            ctx.catalog,
+            model=source.model,
+            seconds=source.seconds,
+            size=source.size,
+            prompt=source.prompt,
+            has_image=has_image,
+        )
+        return found.provider, found.cost, found.candidates
+    provider = ctx.provider(source.provider, source.account)
+    rendered = source.extension_seconds or source.seconds
     ctx.catalog.check(
         provider,
         model=source.model,
@@ -121,20 +142,7 @@ def retry(ctx: Context, caller: Caller, video_id: str, *, key: Key | None = None
         has_image=has_image,
         kind=source.kind,
     )
-    cost = (
-        dearest(ctx, source.model, source.size, rendered)
-        if plain
-        else ctx.catalog.price(provider, source.model, source.size, rendered)
-    )
-    row = {name: getattr(source, name) for name in _KEPT_BY_RETRY}
-    row |= {"metadata": dict(source.metadata), "retry_of": source.id}
-    if plain:
-        row["candidates"] = candidates(
-            ctx, source.model, source.seconds, source.size, source.prompt, has_image=has_image
-        )
-    told = {"model": source.model, "prompt": source.prompt, "retry_of": source.id}
-    events = [(EventType.CREATED, told), (EventType.RETRIED, {"retry_of": source.id})]
-    return _submit(ctx, completed(caller, provider, row, cost, events, key=key))
+    return provider, ctx.catalog.price(provider, source.model, source.size, rendered), None
 
 
 _KEPT_BY_RETRY = (

@@ -21,8 +21,8 @@ from orchestrator.ids import new_video_id
 from orchestrator.lifecycle import EventType, Kind
 from orchestrator.media import sniff
 from orchestrator.records import Caller
+from orchestrator.shapes import Shape, shape
 
-DEFAULT_MODEL = "sora-2"
 MAX_INPUT_BYTES = 20 * 1024 * 1024
 _INPUT_TYPES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 LONGEST_WINDOW = 3600.0
@@ -116,18 +116,6 @@ Wishes = Mapping[int, Wish]
 """Some wishes of a batch, by their places in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What is asked for in all its parts, of whom, and the price to reserve (US dollars)."""
-
-    provider: Provider
-    model: str
-    seconds: str
-    size: str
-    cost: Decimal
-    candidates: Sequence[str] | None
-
-
 def prepare(ctx: Context, caller: Caller, request: VideoRequest, *, key: Key | None = None) -> Wish:
     """The wish of a create; its image is kept where the worker finds it.
 
@@ -135,16 +123,16 @@ def prepare(ctx: Context, caller: Caller, request: VideoRequest, *, key: Key | N
         InvalidRequest, Unsupported: the request breaks a rule; the message names the field.
         StorageError: the image cannot be kept.
     """
-    shape = shaped(ctx, request)
+    wanted = shaped(ctx, request)
     if request.webhook_url is not None:
         endpoints.check_url(ctx, request.webhook_url, param="webhook_url")
     image = _keep_image(ctx, request.input_reference)
     body = {
         "kind": Kind.CREATE,
-        "model": shape.model,
+        "model": wanted.model,
         "prompt": request.prompt,
-        "seconds": shape.seconds,
-        "size": shape.size,
+        "seconds": wanted.seconds,
+        "size": wanted.size,
         "quality": request.quality,
         "metadata": dict(request.metadata),
         "priority": request.priority,
@@ -152,9 +140,11 @@ def prepare(ctx: Context, caller: Caller, request: VideoRequest, *, key: Key | N
         "webhook_url": request.webhook_url,
         "input_sha256": image.get("input_sha256"),
     }
-    row = {**body, **image, "fingerprint": fingerprint(body), "candidates": shape.candidates}
+    row = {**body, **image, "fingerprint": fingerprint(body), "candidates": wanted.candidates}
     told = {name: body[name] for name in ("model", "prompt", "seconds", "size")}
-    return completed(caller, shape.provider, row, shape.cost, [(EventType.CREATED, told)], key=key)
+    return completed(
+        caller, wanted.provider, row, wanted.cost, [(EventType.CREATED, told)], key=key
+    )
 
 
 def shaped(ctx: Context, request: VideoRequest) -> Shape:
@@ -163,42 +153,17 @@ def shaped(ctx: Context, request: VideoRequest) -> Shape:
     Raises:
         InvalidRequest, Unsupported: it breaks a rule; the message names the field.
     """
-    model = request.model or _default_model(ctx)
-    provider = ctx.catalog.route(model)
-    seconds = request.seconds or provider.profile.seconds.default
-    size = request.size or provider.profile.sizes.default(model)
-    ctx.catalog.check(
-        provider,
-        model=model,
-        seconds=seconds,
-        size=size,
+    found = shape(
+        ctx.catalog,
+        model=request.model,
+        seconds=request.seconds,
+        size=request.size,
         prompt=request.prompt,
         has_image=request.input_reference is not None,
     )
     if request.input_reference is not None:
         _image_type(request.input_reference)
-    cost = dearest(ctx, model, size, seconds)
-    has_image = request.input_reference is not None
-    able = candidates(ctx, model, seconds, size, request.prompt, has_image=has_image)
-    return Shape(provider, model, seconds, size, cost, able)
-
-
-def dearest(ctx: Context, model: str, size: str, seconds: str) -> Decimal:
-    """The price to reserve for a create: a fallback may serve it in the end, and may cost more."""
-    able = ctx.catalog.candidates(model)
-    return max(ctx.catalog.price(candidate, model, size, seconds) for candidate in able)
-
-
-def candidates(
-    ctx: Context, model: str, seconds: str, size: str, prompt: str, *, has_image: bool
-) -> list[str] | None:
-    """The names of the providers between which a create may move while it waits; None if it can
-    only stay where it is.
-    """
-    if len(ctx.catalog.candidates(model)) == 1:
-        return None
-    able = ctx.catalog.takers(model, seconds=seconds, size=size, prompt=prompt, has_image=has_image)
-    return [provider.name for provider in able] if len(able) > 1 else None
+    return found
 
 
 def completed(
@@ -224,10 +189,6 @@ def completed(
         "events": [{"type": kind, "data": data} for kind, data in events],
     }
     return Wish(row=whole, cost=cost, key=key, request_id=caller.request_id)
-
-
-def _default_model(ctx: Context) -> str:
-    return DEFAULT_MODEL if DEFAULT_MODEL in ctx.catalog.models else next(iter(ctx.catalog.models))
 
 
 def _keep_image(ctx: Context, image: InputFile | None) -> dict[str, Any]:

@@ -73,6 +73,9 @@ class Catalog:
     providers: Mapping[str, Provider]
     models: Mapping[str, Model]
 
+    # Mappings have none. What somebody keeps for a catalog he keeps for this one only.
+    __hash__ = object.__hash__
+
     def route(self, model: str) -> Provider:
         """The provider that serves this model first.
 
@@ -130,7 +133,7 @@ class Catalog:
         profile = provider.profile
         if not _does(profile, kind):
             raise Unsupported(f"The provider of {model} offers no {kind} of a video.")
-        _check_prompt(prompt)
+        check_prompt(prompt)
         # What builds on another video takes these from it, whatever is routed or allowed by now.
         if kind == Kind.CREATE:
             self._check_shape(provider, model, seconds, size)
@@ -227,7 +230,8 @@ def _check_seconds(profile: Profile, seconds: str) -> None:
         raise InvalidRequest(f"seconds must be {profile.seconds}.", param="seconds")
 
 
-def _check_prompt(prompt: str) -> None:
+def check_prompt(prompt: str) -> None:
+    """Whether this can be a prompt, for whatever provider. Raises InvalidRequest if not."""
     if not prompt.strip() or len(prompt) > MAX_PROMPT:
         raise InvalidRequest(f"prompt must have 1 to {MAX_PROMPT} characters.", param="prompt")
     if _UNSTORABLE.search(prompt):

@@ -35,6 +35,15 @@ def client(app: Flask) -> ApiClient:
     return ApiClient(app, app.response_class, use_cookies=False)
 
 
+def make_video(api: ApiClient, user: str = "test_user", **body: Any) -> Any:
+    """A queued video, by the API."""
+    response = api.post(
+        "/api/videos", json={"prompt": "a red kite"} | body, headers={"X-User-Id": user}
+    )
+    assert 202 == response.status_code, response.text
+    return response.json
+
+
 def check(app: Flask, operation: Json, response: TestResponse) -> None:
     """Raise unless status, headers, type and body of a response are as announced."""
     announced = operation["responses"]

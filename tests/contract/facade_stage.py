@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,6 +11,7 @@ from threading import Event
 from typing import Any
 
 from flask import Flask
+from werkzeug.test import TestResponse
 
 from api import create_app
 from orchestrator.catalog import single_provider_catalog
@@ -17,13 +19,35 @@ from orchestrator.context import Context
 from orchestrator.providers import open_provider
 from orchestrator.sandbox.server import RunningSandbox, running_sandbox
 from orchestrator.settings import Settings
-from tests.factories import make_context, make_settings
+from tests.factories import make_context, make_image, make_settings
 from tests.served import served, worked
 
 FAST = {"poll_min_seconds": 0.05, "retry_base_seconds": 0.05, "reconcile_grace_seconds": 0.1}
 PATIENCE = 30.0
+ME = "test_user"
+IMAGE = f"data:image/png;base64,{base64.b64encode(make_image()).decode()}"
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
+
+
+def shown(response: TestResponse) -> dict[str, Any]:
+    """The video of an answer."""
+    assert 200 == response.status_code, response.text
+    assert response.json is not None
+    return dict(response.json)
+
+
+def refused(response: TestResponse, status: int) -> dict[str, Any]:
+    """The error of an answer, which has the shape that the openai SDK reads."""
+    assert status == response.status_code, response.text
+    assert "application/json" == response.mimetype
+    assert response.json is not None
+    assert ["error"] == list(response.json)
+    error = dict(response.json["error"])
+    assert {"message", "type", "param", "code"} == set(error)
+    assert all(isinstance(error[name], str) for name in ("message", "type", "code"))
+    assert error["param"] is None or isinstance(error["param"], str)
+    return error
 
 
 class Facade:

@@ -6,15 +6,12 @@ import base64
 import io
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from flask import Flask
 from pydantic import BaseModel, ConfigDict
-from werkzeug.test import TestResponse
 
 from api import create_app
 from orchestrator import endings
@@ -23,11 +20,9 @@ from orchestrator.context import Context
 from orchestrator.ids import new_video_id
 from orchestrator.records import Caller
 from tests.api_client import ApiClient, client
+from tests.contract.facade_stage import IMAGE, ME, refused, shown
 from tests.core import row, sql, submit
 from tests.factories import MOVIE, complete, fail, make_context, make_image, make_settings, start
-
-ME = "test_user"
-IMAGE = f"data:image/png;base64,{base64.b64encode(make_image()).decode()}"
 
 
 class TypedError(BaseModel):
@@ -55,58 +50,6 @@ class TypedVideo(BaseModel):
     seconds: str
     remixed_from_video_id: str | None
     error: TypedError | None
-
-
-@pytest.fixture
-def make_app(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Flask]]:
-    """Makes applications with the settings that a test wants."""
-    with ExitStack() as stack:
-
-        def make(**settings: Any) -> Flask:
-            ctx = make_context(make_settings(database_url, redis_url, tmp_path, **settings))
-            stack.callback(ctx.close)
-            return create_app(ctx)
-
-        yield make
-
-
-@pytest.fixture
-def app(make_app: Callable[..., Flask]) -> Flask:
-    """The application over the sandbox's rules."""
-    return make_app()
-
-
-@pytest.fixture
-def ctx(app: Flask) -> Context:
-    """What it works with."""
-    found: Context = app.extensions["orchestrator"]
-    return found
-
-
-@pytest.fixture
-def api(app: Flask) -> ApiClient:
-    """A client that holds every answer against the OpenAPI document."""
-    return client(app)
-
-
-def shown(response: TestResponse) -> dict[str, Any]:
-    """The video of an answer."""
-    assert 200 == response.status_code, response.text
-    assert response.json is not None
-    return dict(response.json)
-
-
-def refused(response: TestResponse, status: int) -> dict[str, Any]:
-    """The error of an answer, which has the shape that the openai SDK reads."""
-    assert status == response.status_code, response.text
-    assert "application/json" == response.mimetype
-    assert response.json is not None
-    assert ["error"] == list(response.json)
-    error = dict(response.json["error"])
-    assert {"message", "type", "param", "code"} == set(error)
-    assert all(isinstance(error[name], str) for name in ("message", "type", "code"))
-    assert error["param"] is None or isinstance(error["param"], str)
-    return error
 
 
 def progressed(ctx: Context, video_id: str) -> None:
@@ -317,253 +260,6 @@ def test_create_refuses_when_an_image_comes_twice(api: ApiClient) -> None:
             content_type="multipart/form-data",
         )
         assert "more than once" in refused(response, 400)["message"]
-
-
-@pytest.mark.parametrize(
-    ("query", "param"),
-    [
-        ("limit=101", "limit"),
-        ("limit=-1", "limit"),
-        ("limit=x", "limit"),
-        ("order=up", "order"),
-        ("after=x", "after"),
-        ("limit=1&limit=2", "limit"),
-    ],
-)
-def test_list_refuses_when_its_parameters_break_a_rule(
-    api: ApiClient, query: str, param: str
-) -> None:
-    """And says which one."""
-    assert param == refused(api.get(f"/v1/videos?{query}"), 400)["param"]
-
-
-def test_list_is_whole_when_it_has_few(api: ApiClient, ctx: Context) -> None:
-    """All members are there, strange parameters are not minded, archived videos are shown."""
-    empty = shown(api.get("/v1/videos?provider=openai&provider=x"))
-    videos = [submit(ctx, ME, prompt=f"kite {number}").id for number in range(2)]
-    api.post(f"/api/videos/{videos[0]}/archive")
-    page = shown(api.get("/v1/videos"))
-    none = shown(api.get("/v1/videos?limit=0"))
-
-    nothing = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
-    assert nothing == empty == none
-    assert (videos[1], videos[0], False) == (page["first_id"], page["last_id"], page["has_more"])
-
-
-def test_list_says_that_there_is_more_when_there_is(api: ApiClient, ctx: Context) -> None:
-    """Exactly then."""
-    for number in range(3):
-        submit(ctx, ME, prompt=f"kite {number}")
-
-    more = [shown(api.get(f"/v1/videos?limit={limit}"))["has_more"] for limit in (2, 3, 4)]
-
-    assert [True, False, False] == more
-
-
-def test_list_goes_on_when_its_last_video_is_gone(api: ApiClient, ctx: Context) -> None:
-    """Deleted, removed for good, or somebody else's: its id still tells the time."""
-    videos = []
-    for number in range(3):
-        videos.append(submit(ctx, ME, prompt=f"kite {number}").id)
-        time.sleep(0.002)
-        foreign = submit(ctx, "bob").id if number == 1 else ""
-        videos += [foreign] if foreign else []
-        time.sleep(0.002)
-    oldest, middle, foreign, newest = videos
-    api.delete(f"/v1/videos/{middle}")
-
-    deleted = [video["id"] for video in shown(api.get(f"/v1/videos?after={middle}"))["data"]]
-    sql(ctx, "delete from videos where id = :id", id=middle)
-    removed = [video["id"] for video in shown(api.get(f"/v1/videos?after={middle}"))["data"]]
-    stranger = shown(api.get(f"/v1/videos?after={foreign}&order=asc"))["data"]
-
-    assert [oldest] == deleted == removed
-    assert [newest] == [video["id"] for video in stranger]
-
-
-@pytest.mark.parametrize("after", ["video_" + "0" * 32, "video_" + "f" * 32])
-def test_list_is_whole_or_empty_when_somebody_made_the_id_up(
-    api: ApiClient, ctx: Context, after: str
-) -> None:
-    """The farthest times there are."""
-    submit(ctx, ME)
-
-    assert after.endswith("f") == bool(shown(api.get(f"/v1/videos?after={after}"))["data"])
-
-
-def test_content_is_whole_or_in_parts_when_asked_for(api: ApiClient, ctx: Context) -> None:
-    """With the length, the type, and an ETag that spares a second download."""
-    video = submit(ctx, ME)
-    complete(ctx, video.id)
-    address = f"/v1/videos/{video.id}/content"
-
-    whole = api.get(address)
-    part = api.get(address, headers={"Range": "bytes=4-7"})
-    same = api.get(address, headers={"If-None-Match": whole.headers["ETag"]})
-    head = api.head(address)
-
-    assert (MOVIE, "video/mp4", str(len(MOVIE))) == (
-        whole.data,
-        whole.mimetype,
-        whole.headers["Content-Length"],
-    )
-    assert (206, b"ftyp") == (part.status_code, part.data)
-    assert (304, b"") == (same.status_code, same.data)
-    assert (200, str(len(MOVIE))) == (head.status_code, head.headers["Content-Length"])
-
-
-def test_content_is_refused_when_there_is_none(api: ApiClient, ctx: Context) -> None:
-    """404 while it is not ready, 410 once it was removed, 400 for what is no variant."""
-    video = submit(ctx, ME)
-    address = f"/v1/videos/{video.id}/content"
-    waiting = refused(api.get(address), 404)
-    complete(ctx, video.id)
-    strange = refused(api.get(f"{address}?variant=poster"), 400)
-    missing = refused(api.get(f"{address}?variant=spritesheet"), 404)
-    behind = refused(api.get(address, headers={"Range": "bytes=999999999-"}), 416)
-    sql(ctx, "update videos set purged_at = now()")
-    gone = refused(api.get(address), 410)
-
-    errors = (waiting, strange, missing, behind, gone)
-    assert [
-        "content_not_ready",
-        "invalid_value",
-        "not_found",
-        "range_not_satisfiable",
-        "gone",
-    ] == [error["code"] for error in errors]
-    assert "not ready yet" in waiting["message"]
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"), [({"X-Stainless-Lang": "python"}, 302), ({}, 200), (None, 206)]
-)
-def test_content_is_redirected_for_the_sdk_alone_when_the_storage_signs_urls(
-    ctx: Context, headers: dict[str, str] | None, status: int
-) -> None:
-    """Bifrost follows no redirect, and n8n takes its key along, which S3 refuses."""
-    video = submit(ctx, ME)
-    complete(ctx, video.id)
-    signing = client(create_app(replace(ctx, storage=Signing(ctx.storage))))
-
-    response = signing.get(
-        f"/v1/videos/{video.id}/content",
-        headers={"Range": "bytes=0-7"} if headers is None else headers,
-    )
-
-    assert status == response.status_code
-    assert (status == 302) == (response.headers.get("Location") == Signing.URL)
-    assert status == 302 or MOVIE[: 8 if status == 206 else None] == response.data
-
-
-@dataclass
-class Signing:
-    """A storage that has URLs of its own."""
-
-    URL = "https://bucket.example/a.mp4"
-    inner: Any
-
-    def signed_url(self, key: str, **_: Any) -> str:
-        """Where the store would send it from."""
-        return self.URL
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-
-@pytest.mark.parametrize("path", ["/v1/videos/edits", "/v1/videos/extensions"])
-@pytest.mark.parametrize(
-    "named",
-    [{"video": {"id": "ID"}}, {"video[id]": "ID"}, {"video": "ID"}, {"video": '{"id": "ID"}'}],
-)
-def test_source_is_found_however_it_is_named(
-    api: ApiClient, ctx: Context, path: str, named: dict[str, Any]
-) -> None:
-    """As an object in JSON, in the fields of a form, or as the bare id."""
-    source = submit(ctx, ME)
-    complete(ctx, source.id)
-    body: dict[str, Any] = {"prompt": "more", "seconds": "4"}
-    for name, value in named.items():
-        body[name] = (
-            {"id": source.id} if isinstance(value, dict) else value.replace("ID", source.id)
-        )
-    as_json = isinstance(named.get("video"), dict)
-
-    response = (
-        api.post(path, json=body)
-        if as_json
-        else api.post(path, data=body, content_type="multipart/form-data")
-    )
-
-    assert source.id == shown(response)["remixed_from_video_id"]
-
-
-def test_extension_tells_both_lengths_together_when_accepted(api: ApiClient, ctx: Context) -> None:
-    """What is sent to the provider, and paid, is what is added."""
-    source = submit(ctx, ME)
-    complete(ctx, source.id)
-
-    video = shown(
-        api.post(
-            "/v1/videos/extensions",
-            json={"prompt": "more", "seconds": 6, "video": {"id": source.id}},
-        )
-    )
-
-    made = row(ctx, video["id"])
-    assert ("8", "6", "extension") == (video["seconds"], made.extension_seconds, made.kind)
-    assert 0.6 == float(made.cost_estimated)
-
-
-@pytest.mark.parametrize("seconds", ["", "0", "61", "six"])
-def test_extension_is_refused_when_it_adds_no_such_length(
-    api: ApiClient, ctx: Context, seconds: str
-) -> None:
-    """No text at all is not a length either."""
-    source = submit(ctx, ME)
-    complete(ctx, source.id)
-    body = {"prompt": "more", "seconds": seconds, "video": {"id": source.id}}
-
-    assert "seconds" == refused(api.post("/v1/videos/extensions", json=body), 400)["param"]
-
-
-@pytest.mark.parametrize("path", ["remix", "edits", "extensions"])
-def test_source_must_be_there_and_finished_when_named(
-    api: ApiClient, ctx: Context, path: str
-) -> None:
-    """404 for what is not there or somebody else's, 409 for what is not finished."""
-    mine, foreign = submit(ctx, ME), submit(ctx, "bob")
-    complete(ctx, foreign.id)
-
-    def ask(video_id: str) -> TestResponse:
-        body = {"prompt": "more", "seconds": "4", "video": {"id": video_id}}
-        return api.post(f"/v1/videos/{f'{video_id}/' if path == 'remix' else ''}{path}", json=body)
-
-    unfinished = ask(mine.id)
-    assert "not_completed" == refused(unfinished, 409)["code"]
-    assert "false" == unfinished.headers["x-should-retry"]
-    for video_id in (foreign.id, new_video_id(), "strange"):
-        assert "not_found" == refused(ask(video_id), 404)["code"]
-
-
-@pytest.mark.parametrize("path", ["remix", "edits", "extensions"])
-def test_source_is_used_once_when_a_key_comes_again(
-    api: ApiClient, ctx: Context, path: str
-) -> None:
-    """Whatever is made of it; and a key stands for one request only."""
-    source = submit(ctx, ME)
-    complete(ctx, source.id)
-
-    def ask(prompt: str) -> TestResponse:
-        body = {"prompt": prompt, "seconds": "4", "video": {"id": source.id}}
-        place = f"{source.id}/" if path == "remix" else ""
-        return api.post(f"/v1/videos/{place}{path}", json=body, headers={"Idempotency-Key": "k-1"})
-
-    first, again, other = ask("more"), ask("more"), ask("less")
-
-    assert shown(first)["id"] == shown(again)["id"]
-    assert "true" == again.headers["Idempotent-Replayed"]
-    assert "idempotency_key_reused" == refused(other, 422)["code"]
 
 
 @pytest.mark.parametrize(

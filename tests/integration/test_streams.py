@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from queue import SimpleQueue
-from threading import Event, Thread
+from threading import Event
 
 import psycopg2
 import pytest
-import redis
 
-from api import create_app
-from api.streams import feeds_of
 from orchestrator import accounts, endings, feeds, streams
 from orchestrator.errors import DependencyDown, InvalidRequest, NotFound, RateLimited
 from orchestrator.feeds import Feeds
 from orchestrator.readers import Feed
 from orchestrator.records import Caller
 from orchestrator.streams import News, UserPlace, VideoPlace
-from orchestrator.wakes import CHANNEL, Wakes
-from tests.api_client import client
 from tests.core import caller, opened, sql, submit
-from tests.factories import NOWHERE, complete, fail, start
+from tests.factories import complete, fail, start
 
 
 @pytest.fixture
@@ -462,93 +456,3 @@ def test_read_says_so_when_the_database_is_away(ctx, tmp_path):
         pytest.raises(DependencyDown),
     ):
         streams.read(away, [UserPlace("ann", None)])
-
-
-def test_address_answers_with_events_that_no_proxy_holds_back(app, api, ctx):
-    """Headers, the pause before a new try, the snapshot; then the end."""
-    video_id = api.post("/api/videos", json={"prompt": "a red kite", "seconds": "5"}).json["id"]
-    api.post(f"/api/videos/{video_id}/cancel")
-
-    answer = api.get(f"/api/videos/{video_id}/events/stream")
-
-    assert (200, "text/event-stream") == (answer.status_code, answer.mimetype)
-    assert "no-cache, no-transform" == answer.headers["Cache-Control"]
-    assert "no" == answer.headers["X-Accel-Buffering"]
-    assert answer.text.startswith("retry: 3000\n\nid: 3\nevent: snapshot\ndata: {")
-    assert answer.text.endswith("}\n\n")
-    answer.close()
-    assert 0 == len(feeds_of(app))
-
-
-def test_address_answers_204_when_the_reader_knows_the_end(api):
-    """That is how a browser stops to connect again; the header goes before the address."""
-    video_id = api.post("/api/videos", json={"prompt": "a red kite", "seconds": "5"}).json["id"]
-    api.post(f"/api/videos/{video_id}/cancel")
-
-    answer = api.get(
-        f"/api/videos/{video_id}/events/stream?after=1", headers={"Last-Event-ID": "3"}
-    )
-
-    assert (204, "") == (answer.status_code, answer.text)
-
-
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/api/videos/video_00000000000000000000000000000000/events/stream", 404),
-        ("/api/events/stream?after=none", 400),
-        ("/api/events/stream?from=1", 400),
-    ],
-)
-def test_address_explains_what_it_cannot_do(api, path, status):
-    """Before the stream begins, as every other address."""
-    assert status == api.get(path).status_code
-
-
-def test_address_opens_no_stream_when_only_the_head_is_asked_for(app, api):
-    """Nobody would ever read it."""
-    answer = api.head("/api/events/stream")
-
-    assert (200, "text/event-stream", 0) == (
-        answer.status_code,
-        answer.mimetype,
-        len(feeds_of(app)),
-    )
-
-
-def test_address_asks_for_a_key(make_ctx):
-    """As everywhere."""
-    answer = client(create_app(make_ctx(auth="keys"))).get("/api/events/stream")
-
-    assert 401 == answer.status_code
-
-
-def test_wakes_bring_a_change_to_whoever_hears(redis_url):
-    """Through Redis, as ids; foreign messages in the channel are nothing."""
-    teller, hearer, stopped, got = Wakes(redis_url), Wakes(redis_url), Event(), SimpleQueue()
-    thread = Thread(target=hearer.hear, args=(got.put, stopped))
-    thread.start()
-    try:
-        with redis.Redis.from_url(redis_url) as plain:
-            while not plain.publish(CHANNEL, "{}"):
-                stopped.wait(0.01)
-            plain.publish(CHANNEL, '[["ann"], 3, [1, 2]]')
-        teller.tell([("ann", "video_1"), ("ann", "video_1"), ("bob", "video_2")])
-        heard: list[tuple[str, str]] = []
-        while len(set(heard)) < 2:
-            heard += got.get(timeout=20)
-    finally:
-        stopped.set()
-        thread.join()
-        teller.close()
-        hearer.close()
-
-    assert {("ann", "video_1"), ("bob", "video_2")} == set(heard)
-
-
-def test_wakes_cost_nothing_when_redis_is_away():
-    """Nobody waits for it, and nobody is told."""
-    wakes = Wakes(NOWHERE)
-
-    wakes.tell([("ann", "video_1")] * 20_000)
-    wakes.close()

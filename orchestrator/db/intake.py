@@ -45,8 +45,8 @@ granted as (
   select g.*, r.period_started_at, g.free and r.max_in_flight is null as may
   from given g join reserved r on r.user_id = g.user_id
   where (select count(*) from reserved) = (select count(*) from want)),
-rooms as (select a.provider, a.account, {ROOM.format(provider="a.provider", account="a.account")}
-    as room
+rooms as materialized (
+  select a.provider, a.account, {ROOM.format(provider="a.provider", account="a.account")} as room
   from (select distinct provider, account from granted where may) a),
 ready as (
   select g.*, g.may and row_number() over (partition by g.provider, g.account, g.may

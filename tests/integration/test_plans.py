@@ -17,6 +17,7 @@ from orchestrator.db import (
     health,
     housekeeping,
     idempotency,
+    intake,
     invariants,
     lanes,
     looks,
@@ -44,6 +45,28 @@ BIG = {"videos", "attempts", "video_events", "idempotency_keys", "user_quotas"}
 ACCOUNT = ("default", "sandbox")
 VIDEO = f"video_{5:032x}"
 KEYS = [Claim(f"user{n}", "POST /api/videos", f"k{n}", "f", f"video_{n:032x}") for n in range(30)]
+LOT = [
+    {
+        "id": f"video_{'f' * 30}{n:02x}",
+        "user_id": f"user{4 * n}",
+        "kind": "create",
+        "model": "sora-2",
+        "prompt": "a red kite",
+        "seconds": "4",
+        "size": "720x1280",
+        "metadata": {},
+        "priority": 0,
+        "provider": ACCOUNT[0],
+        "account": ACCOUNT[1],
+        "fingerprint": "f",
+        "cost_estimated": "0.4",
+        "events": [{"type": "created", "data": {}}],
+        "free": True,
+        "route": "POST /api/videos",
+        "key": f"new{n}",
+    }
+    for n in range(16)
+]
 MIDDLE = datetime.now(UTC) - timedelta(minutes=9000)
 
 
@@ -190,6 +213,7 @@ QUERIES = {
     "submissions.absorb": lambda c: submissions.absorb(
         c, [Try("hog", None, f"{n}", 2, 600.0) for n in range(30)]
     ),
+    "intake.write": lambda c: intake.write(c, LOT, patience=1, ahead=500),
     "idempotency.claim": lambda c: idempotency.claim(c, KEYS),
     "idempotency.free": lambda c: idempotency.free(c, KEYS[:5]),
     "quotas.lock": lambda c: quotas.lock(c, [f"user{n}" for n in range(30)]),

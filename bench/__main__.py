@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -65,7 +66,8 @@ def measure(measurement: Measurement, scale: Scale) -> Result:
     skipped: dict[str, str] = {}
     with Stage() as stage:
         machine = describe(stage, pace=pace(stage))
-        with measurement.contestants(stage, scale) as contestants:
+        paced = replace(scale, pace=machine.pace or 1.0)
+        with measurement.contestants(stage, paced) as contestants:
             for turn in range(1 if measurement.once else scale.rounds):
                 for contestant in _in_turn(contestants, turn):
                     _say(f"{measurement.name}, round {turn + 1}: {contestant.name}")

@@ -26,7 +26,10 @@ _STEP_SECONDS = 0.25
 @contextmanager
 def _contestants(stage: Stage, scale: Scale) -> Iterator[Sequence[Contestant]]:
     burst = 5000 if scale.full else 500
-    durations = (20.0, 40.0) if scale.full else (10.0, 20.0)
+    # As many in flight as the goal says, but no more that begin and end each second than suit the
+    # machine: else this would show how a backlog grows.
+    slower = 1 / min(1.0, scale.pace)
+    durations = (20.0 * slower, 40.0 * slower) if scale.full else (10.0, 20.0)
     in_flight, name = (10_000, _FULL) if scale.full else (500, _SHORT)
     yield [
         Contestant(BURST, partial(_burst, stage, scale, burst, 1)),

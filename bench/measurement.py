@@ -23,7 +23,7 @@ class Skipped(Exception):
 class Scale:
     """How much to measure. `seconds`: of one contestant in one round. `full`: at the size that the
     goals are meant for, rather than at one that takes a minute. `limit`: of answers, after which a
-    round over HTTP ends early (0: none), for a trial.
+    round over HTTP ends early (0: none), for a trial. `pace`: of this machine, see `limits.pace`.
     """
 
     rounds: int
@@ -31,6 +31,7 @@ class Scale:
     full: bool
     processes: int
     limit: int = 0
+    pace: float = 1.0
 
     @property
     def warmup(self) -> float:

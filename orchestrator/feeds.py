@@ -43,7 +43,6 @@ class Feeds:
         self._stopped = Event()
         self._starting = Lock()
         self._threads: list[Thread] = []
-        self._checked_at = monotonic()
 
     def enter(self, caller: Caller, place: Place) -> Feed:
         """A new reader, to be closed by whoever carries it.
@@ -89,7 +88,7 @@ class Feeds:
             feeds = self._readers.due(_AT_ONCE)
             try:
                 self.look(feeds)
-                self.check_keys()
+                self.check_keys(feeds)
             except OrchestratorError as error:
                 # They are looked at again in some seconds, as all are.
                 log.warning("streams_unavailable", error=error.message)
@@ -153,18 +152,21 @@ class Feeds:
             elif now - feed.told_at >= HEARTBEAT_SECONDS - LOOK_SECONDS and not feed.over:
                 feed.put((), now)
 
-    def check_keys(self) -> None:
-        """End the streams of keys that were revoked or have expired."""
+    def check_keys(self, feeds: Iterable[Feed]) -> None:
+        """End the streams of keys that were revoked or have expired. As for `beat`, all come by
+        here: to ask for the keys of thousands at once would hold up the news of others.
+        """
         now = self._monotonic()
-        if now - self._checked_at < LOOK_SECONDS / 2:
-            return
-        self._checked_at = now
-        keyed = [(feed, feed.caller.api_key_id) for feed in self._readers.all()]
-        key_ids = {key_id for _, key_id in keyed if key_id is not None}
-        if not key_ids:
+        keyed = [
+            (feed, feed.caller.api_key_id)
+            for feed in feeds
+            if feed.caller.api_key_id is not None and now - feed.checked_at >= LOOK_SECONDS / 2
+        ]
+        if not keyed:
             return
         with self._ctx.database.statement() as connection:
-            counting = counting_keys(connection, key_ids)
+            counting = counting_keys(connection, {key_id for _, key_id in keyed})
         for feed, key_id in keyed:
-            if key_id is not None and key_id not in counting:
+            feed.checked_at = now
+            if key_id not in counting:
                 feed.end()

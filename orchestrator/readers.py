@@ -30,6 +30,7 @@ class Feed:
         "_box",
         "_readers",
         "caller",
+        "checked_at",
         "looked_at",
         "over",
         "patience",
@@ -47,6 +48,7 @@ class Feed:
         self.place = place
         self.over = False
         self.stale = False
+        self.checked_at = now
         self.looked_at = now
         self.told_at = now
         self.progress_at = now - PROGRESS_SECONDS

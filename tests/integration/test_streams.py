@@ -423,20 +423,24 @@ def test_quiet_reader_is_told_that_it_is_connected(ctx):
     assert (True, 0) == (reader.over, len(desk))
 
 
-def test_revoked_key_ends_its_streams(ctx, monkeypatch):
-    """Within some seconds; those of other keys go on."""
-    monkeypatch.setattr(feeds, "LOOK_SECONDS", 0.0)
-    desk = Quiet(ctx)
+def test_revoked_key_ends_its_streams(ctx):
+    """Within some seconds, whoever they are looked at with; those of other keys go on."""
+    now = [100.0]
+    desk = Quiet(ctx, monotonic=lambda: now[0])
     mine, other = accounts.create_key(ctx, "ann"), accounts.create_key(ctx, "ann")
     readers = [
         desk.enter(Caller("ann", "user", key.key.id), UserPlace("ann", None))
-        for key in (mine, other)
+        for key in (mine, other, mine)
     ]
     accounts.revoke_key(ctx, mine.key.id)
 
-    desk.check_keys()
+    desk.check_keys(readers)
+    at_first = [reader.over for reader in readers]
+    now[0] += feeds.LOOK_SECONDS
+    desk.check_keys(readers[:2])
 
-    assert [True, False] == [reader.over for reader in readers]
+    assert [False, False, False] == at_first
+    assert [True, False, False] == [reader.over for reader in readers]
 
 
 def test_readers_find_theirs_over_when_the_server_stops(ctx):

@@ -69,10 +69,10 @@ MEASUREMENT = Measurement(
     "Starting",
     _contestants,
     (
-        Goal("Seconds until `up` is ready", FIRST, "ready_seconds", "at most", 6),
-        Goal("Seconds until `up` is ready again", AGAIN, "ready_seconds", "at most", 6),
-        Goal("Seconds to import api", API, "ready_seconds", "at most", 1),
-        Goal("Seconds to import workers.app", WORKERS, "ready_seconds", "at most", 1),
+        Goal("Seconds until `up` is ready", FIRST, "ready_seconds", "at most", 6, paced=True),
+        Goal("Seconds until `up` is ready again", AGAIN, "ready_seconds", "at most", 6, paced=True),
+        Goal("Seconds to import api", API, "ready_seconds", "at most", 1, paced=True),
+        Goal("Seconds to import workers.app", WORKERS, "ready_seconds", "at most", 1, paced=True),
     ),
     chart="ready_seconds",
 )

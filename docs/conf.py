@@ -23,7 +23,7 @@ project = "Video orchestrator"
 html_title = project
 root_doc = "README"
 extensions = ["myst_parser"]
-include_patterns = ["*.md", "docs/**.md"]
+include_patterns = ["*.md", "docs/**.md", "bench/results/*.md"]
 exclude_patterns = [".*", "out", "build", "dist", "site"]
 
 myst_heading_anchors = 4
@@ -52,7 +52,7 @@ def navigate(_: Sphinx, name: str, source: list[str]) -> None:
         parts = {
             title: [f"docs/{page}" for page in _PAGE.findall(text)] for title, text in sections
         }
-        parts["The project"] = ["docs/README", "CONTRIBUTING", "CHANGELOG"]
+        parts["The project"] = ["docs/README", "bench/results/README", "CONTRIBUTING", "CHANGELOG"]
         source[0] += "".join(_part(title, pages) for title, pages in parts.items() if pages)
 
 

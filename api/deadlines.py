@@ -10,6 +10,11 @@ from typing import TypeAlias
 
 Late: TypeAlias = Callable[[], object]
 
+SLACK_SECONDS = 0.1
+"""By so much somebody's time may be over before that is seen. Each look goes through all: whoever
+opens thousands of connections and says nothing on them must not cause thousands of looks.
+"""
+
 
 class Deadlines:
     """For one event loop. Times are the loop's own."""
@@ -19,7 +24,9 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, name: object, when: float, late: Late) -> None:
-        """Call `late` once, at `when`, unless this name is cleared or gets another time before."""
+        """Call `late` once, at `when` or a little later, unless this name is cleared before or gets
+        another time.
+        """
         self._due[name] = when, late
         if self._timer is None or when < self._timer.when():
             self._look_at(when)
@@ -40,4 +47,5 @@ class Deadlines:
             _, late = self._due.pop(name)
             late()
         if self._due:
-            self._look_at(min(when for when, _ in self._due.values()))
+            soonest = min(when for when, _ in self._due.values())
+            self._look_at(max(soonest, now + SLACK_SECONDS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from api.deadlines import Deadlines
+from api.deadlines import SLACK_SECONDS, Deadlines
 from tests.virtual_time import now, run
 
 Ended = list[tuple[str, float]]
@@ -29,6 +29,24 @@ def test_each_is_ended_when_its_time_has_come() -> None:
     run(wait())
 
     assert [("early", 10), ("middle", 20), ("late", 30)] == ended
+
+
+def test_thousands_are_ended_in_few_looks() -> None:
+    """One after the other within a second: each at most a tenth of it late."""
+    ended: Ended = []
+
+    async def wait() -> None:
+        deadlines = Deadlines()
+        for n in range(1000):
+            deadlines.set(n, 10 + n / 1000, into(ended, str(n)))
+        await asyncio.sleep(100)
+
+    run(wait())
+
+    looks = {when for _, when in ended}
+    assert 1000 == len(ended)
+    assert len(looks) <= 12
+    assert all(0 <= when - (10 + int(name) / 1000) <= SLACK_SECONDS + 1e-6 for name, when in ended)
 
 
 def test_nothing_is_ended_when_it_was_cleared() -> None:

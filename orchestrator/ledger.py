@@ -80,7 +80,8 @@ def write_plain(
     if not all(map(_plain, wishes)) or _behind(dict(enumerate(wishes))):
         raise Unplain
     rows = [
-        {**wish.row, **_named(wish.key), "free": _uncapped(catalog, wish.row)} for wish in wishes
+        {**w.row, **_named(w.key), "sdk_tries": 1, "free": _uncapped(catalog, w.row)}
+        for w in wishes
     ]
     written = intake.write(connection, rows, patience=patience, ahead=AHEAD)
     return [Written(written[row["id"]]) for row in rows]

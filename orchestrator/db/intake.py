@@ -19,13 +19,10 @@ from orchestrator.db import outbox
 from orchestrator.db.prepared import often
 from orchestrator.db.quotas import HELD, RESERVED
 from orchestrator.db.rows import VIDEO, to_videos, video_query
-from orchestrator.db.submissions import GIVEN, ROOM, opening
+from orchestrator.db.submissions import EVENTS, GIVEN, ROOM, VIDEOS, opening
 from orchestrator.records import Video
 
-_GIVEN = {name: kind for name, kind in GIVEN.items() if name not in {"quota_period", "sdk_tries"}}
-_NAMES = ", ".join(_GIVEN)
-_SOURCES = ", ".join(f"g.{name}" for name in _GIVEN)
-_TYPES = ", ".join(f"{name} {kind}" for name, kind in _GIVEN.items())
+_TYPES = ", ".join(f"{name} {kind}" for name, kind in GIVEN.items() if name != "quota_period")
 _ALL_CLAIMED = "(select count(*) from claimed) = (select count(key) from given)"
 # Keys first, then quotas, then videos: each waits for the one before, in the order in which all
 # others lock them.
@@ -42,7 +39,7 @@ want as (select user_id, cast(count(*) as integer) as videos, sum(cost_estimated
 held as ({HELD.format(condition=_ALL_CLAIMED)}),
 reserved as ({RESERVED}),
 granted as (
-  select g.*, r.period_started_at, g.free and r.max_in_flight is null as may
+  select g.*, r.period_started_at as quota_period, g.free and r.max_in_flight is null as may
   from given g join reserved r on r.user_id = g.user_id
   where (select count(*) from reserved) = (select count(*) from want)),
 rooms as materialized (
@@ -52,18 +49,8 @@ ready as (
   select g.*, g.may and row_number() over (partition by g.provider, g.account, g.may
     order by g.place) <= r.room as admit
   from granted g left join rooms r on r.provider = g.provider and r.account = g.account),
-v as (
-  insert into videos ({_NAMES}, quota_period, sdk_tries, step, due_at, snoozed, admitted_at,
-    rung_at, rank_at, seq)
-  select {_SOURCES}, g.period_started_at, 1, 'submit', coalesce(g.run_at, now()),
-    coalesce(g.run_at > now(), false), case when g.admit then now() end,
-    case when g.admit then now() end, now() - g.priority * interval '10 minutes',
-    jsonb_array_length(g.events)
-  from ready g returning *),
-told as (
-  insert into video_events (video_id, event_type, event_data, seq, user_id)
-  select g.id, e.value ->> 'type', e.value -> 'data', e.place, g.user_id
-  from granted g, jsonb_array_elements(g.events) with ordinality e(value, place))
+v as ({VIDEOS.format(source="ready")}),
+told as ({EVENTS.format(source="granted")})
 select {VIDEO}, {outbox.WANTED} from v
 """
 

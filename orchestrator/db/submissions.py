@@ -67,25 +67,28 @@ GIVEN = {
     "sdk_tries": "smallint",
     "candidates": "text[]",
 }
-_NAMES = ", ".join(GIVEN)
 _TYPES = ", ".join(f"{name} {kind}" for name, kind in GIVEN.items())
+_NAMES = ", ".join(GIVEN)
 _SOURCES = ", ".join(f"g.{name}" for name in GIVEN)
+VIDEOS = f"""
+  insert into videos ({_NAMES}, step, due_at, snoozed, admitted_at, rung_at, rank_at, seq)
+  select {_SOURCES}, 'submit', coalesce(g.run_at, now()), coalesce(g.run_at > now(), false),
+    case when g.admit then now() end, case when g.admit then now() end,
+    now() - g.priority * interval '10 minutes', jsonb_array_length(g.events)
+  from {{source}} g returning *"""
+EVENTS = """
+  insert into video_events (video_id, event_type, event_data, seq, user_id)
+  select g.id, e.value ->> 'type', e.value -> 'data', e.place, g.user_id
+  from {source} g, jsonb_array_elements(g.events) with ordinality e(value, place)"""
+"""How videos and their first events are written, from rows of `GIVEN`, `admit` and `events`."""
 
 _INSERT = often(
     video_query(
         f"""
 with given as (select * from jsonb_to_recordset(cast(:rows as jsonb))
                  as g({_TYPES}, admit boolean, events jsonb)),
-v as (
-  insert into videos ({_NAMES}, step, due_at, snoozed, admitted_at, rung_at, rank_at, seq)
-  select {_SOURCES}, 'submit', coalesce(g.run_at, now()), coalesce(g.run_at > now(), false),
-    case when g.admit then now() end, case when g.admit then now() end,
-    now() - g.priority * interval '10 minutes', jsonb_array_length(g.events)
-  from given g returning *),
-told as (
-  insert into video_events (video_id, event_type, event_data, seq, user_id)
-  select g.id, e.value ->> 'type', e.value -> 'data', e.place, g.user_id
-  from given g, jsonb_array_elements(g.events) with ordinality e(value, place))
+v as ({VIDEOS.format(source="given")}),
+told as ({EVENTS.format(source="given")})
 select {VIDEO}, {outbox.WANTED} from v
 """
     )

@@ -66,15 +66,14 @@ class Model:
     providers: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
-    """Everything that can be asked for, and of whom."""
+    """Everything that can be asked for, and of whom. Equal to itself only, so that what somebody
+    keeps for one is not told of another.
+    """
 
     providers: Mapping[str, Provider]
     models: Mapping[str, Model]
-
-    # Mappings have none. What somebody keeps for a catalog he keeps for this one only.
-    __hash__ = object.__hash__
 
     def route(self, model: str) -> Provider:
         """The provider that serves this model first.

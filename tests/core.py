@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import fakeredis
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from orchestrator import submissions
 from orchestrator.cache import Cache
@@ -112,6 +112,21 @@ def sql(ctx: Context, statement: str, **values: Any) -> list[Any]:
     with ctx.database.statement() as connection:
         result = connection.execute(text(statement), values)
         return list(result) if result.returns_rows else []
+
+
+@contextmanager
+def statements(ctx: Context) -> Iterator[list[str]]:
+    """The statements that run meanwhile."""
+    executed: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        executed.append(statement)
+
+    event.listen(ctx.database._engine, "before_cursor_execute", note)
+    try:
+        yield executed
+    finally:
+        event.remove(ctx.database._engine, "before_cursor_execute", note)
 
 
 def race(*calls: Callable[[], T]) -> list[T | Exception]:

@@ -1,20 +1,16 @@
 """Many submissions in one transaction: each refused or written for itself."""
 
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 
 import pytest
-from sqlalchemy import event, text
 
 from orchestrator import quotas
-from orchestrator.db.engine import Database
-from orchestrator.db.schema import migrate
 from orchestrator.errors import Conflict, IdempotencyKeyReused, QuotaExceeded
 from orchestrator.ledger import Written, write
 from orchestrator.wishes import IdempotencyKey, SdkTry, prepare
-from tests.core import caller, make_request, opened, quota, race, sql, submit
+from tests.core import caller, make_request, opened, quota, race, sql, statements, submit
 from tests.factories import fail
 
 
@@ -35,21 +31,6 @@ def write_all(ctx, wishes):
     """Write these wishes in one transaction."""
     with ctx.database.transaction() as connection:
         return write(ctx.catalog, connection, wishes)
-
-
-@contextmanager
-def statements(ctx):
-    """The statements that run meanwhile."""
-    executed = []
-
-    def note(connection, cursor, statement, parameters, context, many):
-        executed.append(statement)
-
-    event.listen(ctx.database._engine, "before_cursor_execute", note)
-    try:
-        yield executed
-    finally:
-        event.remove(ctx.database._engine, "before_cursor_execute", note)
 
 
 def kinds(outcomes):
@@ -235,26 +216,6 @@ def test_admission_goes_no_further_ahead_than_agreed(ctx):
     outcomes = write_all(ctx, wishes)
 
     assert 500 == sum(outcome.video.admitted_at is not None for outcome in outcomes)
-
-
-def test_no_event_costs_a_walk_through_the_table(bare_database_url, tmp_path):
-    """A plan for the check of a foreign key that was made for an empty table would stay on the
-    connection, and read the table once for each event.
-    """
-    database = Database(bare_database_url)
-    migrate(database)
-    with database.statement() as connection:
-        connection.execute(text("vacuum analyze videos"))
-    database.close()
-
-    with opened(bare_database_url, tmp_path, db_pool_size=1) as ctx:
-        quotas.change(ctx, "ann", {"videos_limit": 1000})
-        for _ in range(10):
-            write_all(ctx, [wish(ctx, prompt=f"kite {n}") for n in range(20)])
-        sql(ctx, "select pg_stat_force_next_flush()")
-
-        read = "select seq_tup_read from pg_stat_user_tables where relname = 'videos'"
-        assert [(0,)] == sql(ctx, read)
 
 
 def test_batches_with_the_same_keys_do_not_both_write(ctx):

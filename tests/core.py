@@ -16,7 +16,7 @@ from uuid import uuid4
 import fakeredis
 from sqlalchemy import event, text
 
-from orchestrator import submissions
+from orchestrator import endings, submissions
 from orchestrator.cache import Cache
 from orchestrator.context import Context
 from orchestrator.db import attempts, submitting, transitions
@@ -29,7 +29,7 @@ from orchestrator.lifecycle import ACCEPT
 from orchestrator.limits import Limits
 from orchestrator.records import Attempt, Caller, Quota, Video
 from orchestrator.wishes import VideoRequest
-from tests.factories import NOWHERE, make_context, make_settings
+from tests.factories import NOWHERE, fail, make_context, make_settings
 
 T = TypeVar("T")
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -112,6 +112,33 @@ def sql(ctx: Context, statement: str, **values: Any) -> list[Any]:
     with ctx.database.statement() as connection:
         result = connection.execute(text(statement), values)
         return list(result) if result.returns_rows else []
+
+
+def count(ctx: Context) -> int:
+    """How many videos there are."""
+    return int(sql(ctx, "select count(*) from videos")[0][0])
+
+
+def told(ctx: Context, video_id: str) -> list[tuple[int, str, Any]]:
+    """(seq, type, data) of a video's events."""
+    rows = sql(
+        ctx,
+        "select seq, event_type, event_data from video_events where video_id = :id order by id",
+        id=video_id,
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def unfinished(ctx: Context, status: str) -> Video:
+    """A video of ann's of this status, which is not completed."""
+    video = submit(ctx)
+    {
+        "queued": lambda: None,
+        "in_progress": lambda: accept(ctx, video.id),
+        "failed": lambda: fail(ctx, video.id),
+        "cancelled": lambda: endings.cancel(ctx, caller(), video.id),
+    }[status]()
+    return row(ctx, video.id)
 
 
 @contextmanager

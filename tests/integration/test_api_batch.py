@@ -19,7 +19,7 @@ from orchestrator.errors import DependencyDown
 from orchestrator.records import Caller
 from orchestrator.wishes import VideoRequest
 from tests.api_client import ApiClient, client
-from tests.core import sql
+from tests.core import count, sql
 from tests.factories import make_image
 
 KEY = {"Idempotency-Key": "k-1"}
@@ -47,11 +47,6 @@ def statuses(places: Any) -> list[int]:
 def ids(places: Any) -> list[str]:
     """The videos of the places that were accepted."""
     return [place["video"]["id"] for place in places if place["status"] == 202]
-
-
-def count(ctx: Context) -> int:
-    """How many videos there are."""
-    return int(sql(ctx, "select count(*) from videos")[0][0])
 
 
 def test_batch_accepts_all_when_all_are_good(api: ApiClient, ctx: Context) -> None:

@@ -4,8 +4,8 @@ import pytest
 
 from orchestrator import contents, endings
 from orchestrator.errors import Conflict, Gone, NotFound
-from tests.core import accept, caller, opened, sql, submit
-from tests.factories import MOVIE, complete, fail
+from tests.core import caller, opened, sql, submit, unfinished
+from tests.factories import MOVIE, complete
 
 
 @pytest.fixture
@@ -57,13 +57,7 @@ def test_variant_is_not_found_when_the_video_has_none(ctx, variant):
 @pytest.mark.parametrize("status", ["queued", "in_progress", "failed", "cancelled"])
 def test_content_is_not_ready_when_the_video_is_not_completed(ctx, status):
     """The conflict says what the video is."""
-    video = submit(ctx)
-    {
-        "queued": lambda: None,
-        "in_progress": lambda: accept(ctx, video.id),
-        "failed": lambda: fail(ctx, video.id),
-        "cancelled": lambda: endings.cancel(ctx, caller(), video.id),
-    }[status]()
+    video = unfinished(ctx, status)
 
     with pytest.raises(Conflict, match=status) as caught:
         contents.find(ctx, caller(), video.id)

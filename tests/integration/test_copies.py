@@ -17,13 +17,16 @@ from orchestrator.wishes import IdempotencyKey, InputFile
 from tests.core import (
     accept,
     caller,
+    count,
     opened,
     quota,
     race,
     row,
     sql,
     submit,
+    told,
     types_of,
+    unfinished,
 )
 from tests.factories import complete, fail, make_image
 
@@ -35,21 +38,6 @@ def ctx(database_url, tmp_path):
     """A context on an empty database."""
     with opened(database_url, tmp_path) as ctx:
         yield ctx
-
-
-def count(ctx):
-    """How many videos there are."""
-    return sql(ctx, "select count(*) from videos")[0][0]
-
-
-def told(ctx, video_id):
-    """(seq, type, data) of a video's events."""
-    rows = sql(
-        ctx,
-        "select seq, event_type, event_data from video_events where video_id = :id order by id",
-        id=video_id,
-    )
-    return [tuple(row) for row in rows]
 
 
 @pytest.fixture
@@ -91,13 +79,7 @@ def test_remix_takes_its_place_in_the_quota(ctx, source):
 @pytest.mark.parametrize("status", ["queued", "in_progress", "failed", "cancelled"])
 def test_remix_of_an_unfinished_video_is_a_conflict(ctx, status):
     """Only what is completed can be varied; the message says what it is."""
-    video = submit(ctx)
-    {
-        "queued": lambda: None,
-        "in_progress": lambda: accept(ctx, video.id),
-        "failed": lambda: fail(ctx, video.id),
-        "cancelled": lambda: endings.cancel(ctx, caller(), video.id),
-    }[status]()
+    video = unfinished(ctx, status)
 
     with pytest.raises(Conflict) as caught:
         submissions.remix(ctx, caller(), video.id, "a blue kite")

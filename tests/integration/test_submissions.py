@@ -21,6 +21,7 @@ from orchestrator.wishes import MAX_INPUT_BYTES, IdempotencyKey, InputFile, Vide
 from tests.core import (
     accept,
     caller,
+    count,
     make_request,
     opened,
     quota,
@@ -28,6 +29,7 @@ from tests.core import (
     row,
     sql,
     submit,
+    told,
     types_of,
 )
 from tests.factories import fail, make_image
@@ -45,21 +47,6 @@ def ctx(database_url, tmp_path):
 def create(ctx, prompt="a red kite", *, key=KEY, user_id="ann", **changes):
     """Ask with a key."""
     return submissions.create(ctx, caller(user_id), make_request(prompt, **changes), key=key)
-
-
-def count(ctx):
-    """How many videos there are."""
-    return sql(ctx, "select count(*) from videos")[0][0]
-
-
-def told(ctx, video_id):
-    """(seq, type, data) of a video's events."""
-    rows = sql(
-        ctx,
-        "select seq, event_type, event_data from video_events where video_id = :id order by id",
-        id=video_id,
-    )
-    return [tuple(row) for row in rows]
 
 
 def test_create_writes_all_that_was_asked_for(ctx):

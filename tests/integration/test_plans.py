@@ -56,6 +56,7 @@ LOT = [
         "size": "720x1280",
         "metadata": {},
         "priority": 0,
+        "sdk_tries": 1,
         "provider": ACCOUNT[0],
         "account": ACCOUNT[1],
         "fingerprint": "f",

@@ -66,14 +66,16 @@ class Model:
     providers: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Catalog:
-    """Everything that can be asked for, and of whom. Equal to itself only, so that what somebody
-    keeps for one is not told of another.
-    """
+    """Everything that can be asked for, and of whom."""
 
     providers: Mapping[str, Provider]
     models: Mapping[str, Model]
+
+    def __hash__(self) -> int:
+        """Of the names: mappings have no hash, and equal catalogs have equal names."""
+        return hash((frozenset(self.providers), frozenset(self.models)))
 
     def route(self, model: str) -> Provider:
         """The provider that serves this model first.

@@ -125,6 +125,15 @@ def test_secrets_do_not_show() -> None:
 # ── routes
 
 
+def test_catalogs_of_equal_settings_are_one_key_and_of_others_are_not() -> None:
+    """What is kept for a catalog is found by an equal one, and by no other."""
+    kept = {catalog(): "kept"}
+
+    assert "kept" == kept.get(catalog())
+    assert kept.get(catalog(max_in_flight=3)) is None
+    assert kept.get(catalog("sglang")) is None
+
+
 def test_route_names_the_models_when_one_is_unknown() -> None:
     """Whoever asks for a wrong model reads which ones there are."""
     with pytest.raises(InvalidRequest) as caught:

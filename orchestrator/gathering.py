@@ -1,8 +1,8 @@
 """Work that is done for many callers at once: what is asked for while the last lot is in hand is
 the next lot.
 
-There is no timer. A caller who is alone is served at once; the more there are, the larger the lots
-grow, and the less each costs.
+A caller who is alone is served at once; the more there are, the larger the lots grow, and the less
+each costs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
+from time import perf_counter, sleep
 from typing import Any, NoReturn, TypeVar
 
 from orchestrator.errors import CommitUnknown, DependencyDown
@@ -22,15 +23,33 @@ Work = Callable[[Sequence[Item]], Sequence[Result]]
 PATIENCE_SECONDS = 30.0
 """Longer than a lot can take: each of its statements ends after half of it."""
 _AT_ONCE = 500
+_PAUSE_SECONDS = 0.01
+"""Nobody waits longer for company."""
 
 
 class Gathering:
     """One thread for one kind of work. It starts with the first caller, so that a process can fork
-    before; a daemon, since each caller waits for what it asked for, `patience` seconds at most.
+    before; a daemon, since each caller waits for what it asked for.
+
+    Those who were answered just now often ask again at once. A lot that does not wait for them has
+    only who came while the last one was in hand: half of all, at nearly the same cost.
+
+    Args:
+        patience: seconds after which a caller goes away.
+        rest: which part of the time that a lot of several took the next one waits for company.
+        pause: sleeps for so many seconds.
     """
 
-    def __init__(self, *, patience: float = PATIENCE_SECONDS):
+    def __init__(
+        self,
+        *,
+        patience: float = PATIENCE_SECONDS,
+        rest: float = 0.0,
+        pause: Callable[[float], object] = sleep,
+    ):
         self.patience = patience
+        self._rest = rest
+        self._pause = pause
         self._tickets: SimpleQueue[Ticket] = SimpleQueue()
         self._starting = Lock()
         self._thread: Thread | None = None
@@ -70,14 +89,20 @@ class Gathering:
                 self._thread.start()
 
     def _run(self) -> None:
+        seconds = 0.0
         while True:
             tickets = [self._tickets.get()]
+            if seconds:
+                self._pause(seconds)
             with suppress(Empty):
                 while len(tickets) < _AT_ONCE:
                     tickets.append(self._tickets.get_nowait())
             lot = [ticket for ticket in tickets if ticket.take()]
+            began = perf_counter()
             if lot:
                 _serve(lot)
+            took = perf_counter() - began
+            seconds = min(took * self._rest, _PAUSE_SECONDS) if len(lot) > 1 else 0.0
 
 
 def _serve(lot: Sequence[Ticket]) -> None:

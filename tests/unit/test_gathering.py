@@ -73,6 +73,37 @@ def test_those_who_come_meanwhile_are_served_together():
     assert [20] == lots
 
 
+def test_who_comes_after_a_lot_of_several_waits_a_little_for_the_others():
+    """Those who were answered together and ask again are served together again; who then is alone
+    waits for nobody any more.
+    """
+    lots, pauses, late = [], [], ["b again"]
+
+    def pause(seconds):
+        pauses.append(seconds)
+        while late:
+            pool.submit(gathering.ask, late.pop(), work)
+            until(lambda: all_waiting(gathering, 1))
+
+    def work(items):
+        lots.append(set(items))
+        return items
+
+    gathering = Gathering(rest=0.5, pause=pause)
+    with ThreadPoolExecutor(3) as pool:
+        with busy(gathering) as free:
+            asked = [pool.submit(gathering.ask, who, work) for who in "ab"]
+            until(lambda: all_waiting(gathering, 2))
+            free.set()
+            asked[0].result()
+        for who in ("a again", "a alone", "a still alone"):
+            gathering.ask(who, work)
+
+    assert [{"a", "b"}, {"a again", "b again"}, {"a alone"}, {"a still alone"}] == lots
+    assert 2 == len(pauses)
+    assert all(0 < seconds <= 0.01 for seconds in pauses)
+
+
 def test_error_goes_to_all_of_its_lot_and_the_next_lot_goes_well():
     """The thread outlives what the work raises."""
     gathering = Gathering()

@@ -239,7 +239,7 @@ create table if not exists idempotency_keys (
   key         text collate "C" not null,
   fingerprint text not null,
   status_code smallint not null,
-  video_ids   text[] not null,
+  video_ids   text[] not null,                                -- of a batch: by place, null where there is none
   created_at  timestamptz not null default now(),
   primary key (user_id, route, key)
 );

@@ -6,15 +6,15 @@ leaves whole chunks; the same batch sent again under its key gets what there is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from orchestrator.context import Context
-from orchestrator.db import idempotency
+from orchestrator.db import idempotency, videos
 from orchestrator.db.engine import Connection
 from orchestrator.db.idempotency import Claim
 from orchestrator.errors import DependencyDown, Gone, IdempotencyKeyReused, OrchestratorError
 from orchestrator.intake import tell
-from orchestrator.ledger import Outcome, write
+from orchestrator.ledger import Outcome, Written, write
 from orchestrator.records import Caller
 from orchestrator.submissions import Submitted
 from orchestrator.wishes import IdempotencyKey, VideoRequest, Wish, prepare
@@ -45,58 +45,74 @@ def create(
         IdempotencyKeyReused: the key was used with another batch.
         DependencyDown: the database does not answer, and nothing was accepted.
     """
+    claim = None if key is None else Claim(caller.user_id, key.route, key.value, fingerprint)
     answers: list[Answer] = []
     down: DependencyDown | None = None
     for start in range(0, len(requests), CHUNK):
         chunk = requests[start : start + CHUNK]
         if down is None:
             try:
-                answers += _write(ctx, caller, chunk, start, key, fingerprint)
+                answers += _write(ctx, caller, chunk, start, claim)
                 continue
             except DependencyDown as error:
                 down = error
         answers += [down] * len(chunk)
     if down is not None and not _any_accepted(answers):
         raise down
-    if key is not None and not _any_accepted(answers):
+    if claim is not None and not _any_accepted(answers):
         # Nothing came of it: the key may be used for the repaired batch.
         with ctx.database.statement() as connection:
-            claim = Claim(caller.user_id, key.route, key.value, fingerprint)
-            idempotency.free(connection, [claim])
+            idempotency.free_unused(connection, claim)
     return answers
 
 
 def _write(
-    ctx: Context,
-    caller: Caller,
-    requests: Sequence[Request],
-    start: int,
-    key: IdempotencyKey | None,
-    fingerprint: str,
+    ctx: Context, caller: Caller, requests: Sequence[Request], start: int, claim: Claim | None
 ) -> list[Answer]:
     """One chunk, which begins at place `start` of its batch."""
-    wishes = [
-        _wish(ctx, caller, request, None if key is None else _place_key(key, start + place))
-        for place, request in enumerate(requests)
-    ]
-    good = [wish for wish in wishes if isinstance(wish, Wish)]
+    wanted = {place: _wish(ctx, caller, request) for place, request in enumerate(requests, start)}
     with ctx.database.transaction() as connection:
-        if key is not None:
-            _claim(connection, Claim(caller.user_id, key.route, key.value, fingerprint))
-        written = write(ctx.catalog, connection, good)
-    outcomes = iter(tell(ctx, written, good))
-    return [_answer(next(outcomes)) if isinstance(wish, Wish) else wish for wish in wishes]
+        known = {} if claim is None else _known(connection, claim)
+        answers: dict[int, Answer] = {n: w for n, w in wanted.items() if not isinstance(w, Wish)}
+        answers |= _replayed(connection, {n: known[n] for n in wanted if n in known})
+        fresh = {n: w for n, w in wanted.items() if isinstance(w, Wish) and n not in answers}
+        wishes = list(fresh.values())
+        outcomes = dict(zip(fresh, write(ctx.catalog, connection, wishes), strict=True))
+        if claim is not None:
+            idempotency.note(connection, claim, known | _made(outcomes))
+    told = tell(ctx, list(outcomes.values()), wishes)
+    answers |= dict(zip(fresh, map(_answer, told), strict=True))
+    return [answers[place] for place in wanted]
 
 
-def _wish(
-    ctx: Context, caller: Caller, request: Request, key: IdempotencyKey | None
-) -> Wish | OrchestratorError:
+def _wish(ctx: Context, caller: Caller, request: Request) -> Wish | OrchestratorError:
     if isinstance(request, OrchestratorError):
         return request
     try:
-        return prepare(ctx, caller, request, key=key)
+        return prepare(ctx, caller, request)
     except OrchestratorError as error:
         return error
+
+
+def _known(connection: Connection, claim: Claim) -> dict[int, str]:
+    fingerprint, known = idempotency.lock(connection, claim)
+    if fingerprint != claim.fingerprint:
+        raise IdempotencyKeyReused
+    return known
+
+
+def _replayed(connection: Connection, known: Mapping[int, str]) -> dict[int, Answer]:
+    """The answers of places that have led to videos before."""
+    found = videos.get_many(connection, list(known.values())) if known else {}
+    return {n: _answer(Written(found.get(known[n]), replayed=True)) for n in known}
+
+
+def _made(outcomes: Mapping[int, Outcome]) -> dict[int, str]:
+    return {
+        place: outcome.video.id
+        for place, outcome in outcomes.items()
+        if isinstance(outcome, Written) and outcome.video is not None
+    }
 
 
 def _answer(outcome: Outcome) -> Answer:
@@ -105,17 +121,6 @@ def _answer(outcome: Outcome) -> Answer:
     if outcome.video is None:
         return Gone("The video that this Idempotency-Key has made was removed.")
     return Submitted(outcome.video, outcome.replayed, text=outcome.text)
-
-
-def _place_key(key: IdempotencyKey, place: int) -> IdempotencyKey:
-    """The key of one place. No request can claim it: its route is none of ours."""
-    return IdempotencyKey(f"{place} {key.value}", f"{key.route} videos")
-
-
-def _claim(connection: Connection, claim: Claim) -> None:
-    before = idempotency.claim(connection, [claim]).get(claim.name)
-    if before is not None and before.fingerprint != claim.fingerprint:
-        raise IdempotencyKeyReused
 
 
 def _any_accepted(answers: Sequence[Answer]) -> bool:

@@ -4,8 +4,8 @@ neither stuck nor lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 
 from sqlalchemy import Connection, text
 
@@ -17,7 +17,9 @@ Name = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A key that somebody wants for a request, and the video that it is to make (None: many)."""
+    """A key that somebody wants for a request, and the video that it is to make (None: many, see
+    `lock`).
+    """
 
     user_id: str
     route: str
@@ -73,6 +75,32 @@ _FREE = text(
     where k.user_id = w.user_id collate "C" and k.route = w.route and k.key = w.key collate "C"
     """
 )
+# The row is written though nothing changes: that locks it, and shows it as it is by then.
+_LOCK = often(
+    text(
+        """
+    insert into idempotency_keys as k (user_id, route, key, fingerprint, status_code, video_ids)
+    values (:user_id, :route, :key, :fingerprint, 202, '{}')
+    on conflict (user_id, route, key) do update set key = k.key
+    returning k.fingerprint, k.video_ids
+    """
+    )
+)
+_NOTE = often(
+    text(
+        """
+    update idempotency_keys set video_ids = cast(:video_ids as text[])
+    where user_id = :user_id and route = :route and key = :key
+    """
+    )
+)
+_FREE_UNUSED = text(
+    """
+    delete from idempotency_keys
+    where user_id = :user_id and route = :route and key = :key
+      and array_remove(video_ids, null) = '{}'
+    """
+)
 _COLUMNS = tuple(field.name for field in fields(Claim))
 
 
@@ -99,6 +127,25 @@ def free(connection: Connection, claims: Sequence[Claim]) -> None:
     """Give these keys back: what was asked for with them was refused."""
     if claims:
         connection.execute(_FREE, _arrays(claims))
+
+
+def lock(connection: Connection, claim: Claim) -> tuple[str, dict[int, str]]:
+    """Take the key of a request for many videos; others who have it wait until the transaction
+    ends. Returns the fingerprint that it stands for, and the videos that it has led to, by place.
+    """
+    fingerprint, video_ids = connection.execute(_LOCK, asdict(claim)).one()
+    return fingerprint, {n: found for n, found in enumerate(video_ids) if found is not None}
+
+
+def note(connection: Connection, claim: Claim, known: Mapping[int, str]) -> None:
+    """Remember the videos of a locked key, by place."""
+    video_ids = [known.get(place) for place in range(max(known, default=-1) + 1)]
+    connection.execute(_NOTE, {**asdict(claim), "video_ids": video_ids})
+
+
+def free_unused(connection: Connection, claim: Claim) -> None:
+    """Give the key of a request for many videos back, unless it has led to one."""
+    connection.execute(_FREE_UNUSED, asdict(claim))
 
 
 def _arrays(claims: Iterable[Claim]) -> dict[str, list[str | None]]:

@@ -17,9 +17,10 @@ from orchestrator.context import Context
 from orchestrator.db.engine import Database
 from orchestrator.errors import DependencyDown
 from orchestrator.records import Caller
-from orchestrator.wishes import VideoRequest
+from orchestrator.submissions import Submitted
+from orchestrator.wishes import IdempotencyKey, VideoRequest
 from tests.api_client import ApiClient, client
-from tests.core import count, sql
+from tests.core import count, race, sql
 from tests.factories import make_image
 
 KEY = {"Idempotency-Key": "k-1"}
@@ -144,6 +145,38 @@ def test_batch_tries_refused_places_anew_when_it_comes_again(api: ApiClient, ctx
     assert ([202, 429], [202, 202]) == (statuses(first), statuses(again))
     assert ids(first) == ids(again)[:1]
     assert 2 == count(ctx)
+
+
+def test_batch_keeps_its_places_when_those_before_were_refused(
+    api: ApiClient, ctx: Context
+) -> None:
+    """Each is known by its place, over several chunks; whatever was pruned since is gone."""
+    api.put("/api/users/test_user/quota", json={"videos_limit": 1000}, headers=ADMIN)
+    videos = [{"prompt": "x", "seconds": "99"}, *wishes(CHUNK + 2)]
+    first = send(api, videos, **KEY)
+    sql(ctx, "delete from videos where id = :id", id=ids(first)[-1])
+
+    again = send(api, videos, **KEY)
+
+    assert [400, *[202] * (CHUNK + 1), 410] == statuses(again)
+    assert ids(first)[:-1] == ids(again)
+    assert CHUNK + 1 == count(ctx)
+
+
+def test_batches_with_one_key_do_not_both_write_when_they_meet(ctx: Context) -> None:
+    """Whichever comes second to a chunk is answered with what the first has made of it."""
+    key = IdempotencyKey("k-1", "POST /api/videos/batch")
+    requests = [VideoRequest(f"kite {place}", seconds="2") for place in range(20)]
+
+    def create() -> list[str]:
+        made = batches.create(ctx, Caller("ann"), requests, key=key, fingerprint="f")
+        return [answer.video.id for answer in made if isinstance(answer, Submitted)]
+
+    one, other = race(create, create)
+
+    assert one == other
+    assert sorted(one) == [row[0] for row in sql(ctx, "select id from videos order by id")]
+    assert 20 == len(one)
 
 
 def test_batch_frees_its_key_when_all_of_it_was_refused(api: ApiClient) -> None:

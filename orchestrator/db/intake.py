@@ -11,24 +11,27 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from pydantic_core import to_json
-from sqlalchemy import Connection
-from sqlalchemy.sql.selectable import TextualSelect
+from sqlalchemy import Connection, TextClause, text
 
 from orchestrator.db import outbox
+from orchestrator.db.arrivals import DECIDED, EVENTS, GIVEN, VIDEOS, arrived, given, sent
 from orchestrator.db.prepared import often
 from orchestrator.db.quotas import HELD, RESERVED
-from orchestrator.db.rows import VIDEO, to_videos, video_query
-from orchestrator.db.submissions import EVENTS, GIVEN, ROOM, VIDEOS, opening
+from orchestrator.db.submissions import ROOM, opening
 from orchestrator.records import Video
 
-_TYPES = ", ".join(f"{name} {kind}" for name, kind in GIVEN.items() if name != "quota_period")
+_GIVEN = {name: kind for name, kind in GIVEN.items() if name != "quota_period"} | {
+    "events": "jsonb",
+    "place": "integer",
+    "free": "boolean",
+    "route": "text",
+    "key": "text",
+}
 _ALL_CLAIMED = "(select count(*) from claimed) = (select count(key) from given)"
 # Keys first, then quotas, then videos: each waits for the one before, in the order in which all
 # others lock them.
 _WRITE = f"""
-with given as materialized (select * from jsonb_to_recordset(cast(:rows as jsonb))
-  as g({_TYPES}, events jsonb, place integer, free boolean, route text, key text)),
+with given as materialized ({given(_GIVEN)}),
 claimed as (
   insert into idempotency_keys (user_id, route, key, fingerprint, status_code, video_ids)
   select g.user_id, g.route, g.key, g.fingerprint, 202, array[g.id] from given g
@@ -51,13 +54,16 @@ ready as (
   from granted g left join rooms r on r.provider = g.provider and r.account = g.account),
 v as ({VIDEOS.format(source="ready")}),
 told as ({EVENTS.format(source="granted")})
-select {VIDEO}, {outbox.WANTED} from v
+select {DECIDED}, (select array_agg(id) from ready where admit),
+  (select array_agg(user_id order by user_id) from reserved),
+  (select array_agg(period_started_at order by user_id) from reserved)
+from v
 """
 
 
 @cache
-def _statement(patience: float) -> TextualSelect:
-    return often(video_query(_WRITE), first=opening(patience))
+def _statement(patience: float) -> TextClause:
+    return often(text(_WRITE), first=opening(patience))
 
 
 class Unplain(Exception):
@@ -79,10 +85,21 @@ def write(
     Raises:
         Unplain: a key was used before, a quota has no room, or a user is new.
     """
-    given = to_json([{**row, "place": place} for place, row in enumerate(rows)]).decode()
-    result = connection.execute(_statement(patience), {"rows": given, "ahead": ahead}).all()
-    if len(result) < len(rows):
+    values = sent([{**row, "place": place} for place, row in enumerate(rows)])
+    result = connection.execute(_statement(patience), {**values, "ahead": ahead}).one()
+    written, now, wanted, documents, admitted, users, periods = result
+    if written < len(rows):
         raise Unplain
-    if wanted := [row[0] for row in result if row[-1]]:
+    if wanted:
         outbox.queue(connection, wanted, last=max(len(row["events"]) for row in rows))
-    return {video.id: video for video in to_videos(row[:-1] for row in result)}
+    started, period = set(admitted or ()), dict(zip(users, periods, strict=True))
+    return {
+        row["id"]: arrived(
+            row,
+            now,
+            period=period[row["user_id"]],
+            admitted=row["id"] in started,
+            documents=documents,
+        )
+        for row in rows
+    }

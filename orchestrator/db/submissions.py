@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
 from orchestrator.db import outbox
+from orchestrator.db.arrivals import DECIDED, EVENTS, GIVEN, VIDEOS, arrived, given, sent
 from orchestrator.db.prepared import often
-from orchestrator.db.rows import VIDEO, to_videos, video_query
+from orchestrator.db.rows import VIDEO, video_query
 from orchestrator.records import Video
 
 PATIENCE_SECONDS = 5.0
@@ -37,59 +37,13 @@ def begin(connection: Connection, *, patience: float = PATIENCE_SECONDS) -> None
     connection.execute(text(opening(patience)))
 
 
-# What a new video brings; everything else has a default or is decided here.
-GIVEN = {
-    "id": "text",
-    "user_id": "text",
-    "model": "text",
-    "prompt": "text",
-    "size": "text",
-    "seconds": "text",
-    "quality": "text",
-    "remixed_from_video_id": "text",
-    "metadata": "jsonb",
-    "kind": "text",
-    "provider": "text",
-    "account": "text",
-    "run_at": "timestamptz",
-    "priority": "smallint",
-    "fingerprint": "text",
-    "api_key_id": "text",
-    "retry_of": "text",
-    "cost_estimated": "numeric",
-    "quota_period": "timestamptz",
-    "webhook_url": "text",
-    "input_key": "text",
-    "input_sha256": "text",
-    "input_bytes": "bigint",
-    "input_type": "text",
-    "extension_seconds": "text",
-    "sdk_tries": "smallint",
-    "candidates": "text[]",
-}
-_TYPES = ", ".join(f"{name} {kind}" for name, kind in GIVEN.items())
-_NAMES = ", ".join(GIVEN)
-_SOURCES = ", ".join(f"g.{name}" for name in GIVEN)
-VIDEOS = f"""
-  insert into videos ({_NAMES}, step, due_at, snoozed, admitted_at, rung_at, rank_at, seq)
-  select {_SOURCES}, 'submit', coalesce(g.run_at, now()), coalesce(g.run_at > now(), false),
-    case when g.admit then now() end, case when g.admit then now() end,
-    now() - g.priority * interval '10 minutes', jsonb_array_length(g.events)
-  from {{source}} g returning *"""
-EVENTS = """
-  insert into video_events (video_id, event_type, event_data, seq, user_id)
-  select g.id, e.value ->> 'type', e.value -> 'data', e.place, g.user_id
-  from {source} g, jsonb_array_elements(g.events) with ordinality e(value, place)"""
-"""How videos and their first events are written, from rows of `GIVEN`, `admit` and `events`."""
-
 _INSERT = often(
-    video_query(
+    text(
         f"""
-with given as (select * from jsonb_to_recordset(cast(:rows as jsonb))
-                 as g({_TYPES}, admit boolean, events jsonb)),
+with given as materialized ({given({**GIVEN, "admit": "boolean", "events": "jsonb"})}),
 v as ({VIDEOS.format(source="given")}),
 told as ({EVENTS.format(source="given")})
-select {VIDEO}, {outbox.WANTED} from v
+select {DECIDED} from v
 """
     )
 )
@@ -101,12 +55,17 @@ def insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[st
     Each row has the columns of a new video, `admit` (it starts at once) and `events` ([{type,
     data}]).
     """
-    if unknown := {name for row in rows for name in row} - GIVEN.keys() - {"admit", "events"}:
+    if unknown := set().union(*rows) - GIVEN.keys() - {"admit", "events"}:
         raise KeyError(sorted(unknown))
-    result = connection.execute(_INSERT, {"rows": to_json(rows).decode()}).all()
-    if wanted := [row[0] for row in result if row[-1]]:
+    _, now, wanted, documents = connection.execute(_INSERT, sent(rows)).one()
+    if wanted:
         outbox.queue(connection, wanted, last=max(len(row["events"]) for row in rows))
-    return {video.id: video for video in to_videos(row[:-1] for row in result)}
+    return {
+        row["id"]: arrived(
+            row, now, period=row["quota_period"], admitted=row["admit"], documents=documents
+        )
+        for row in rows
+    }
 
 
 @dataclass(frozen=True, slots=True)

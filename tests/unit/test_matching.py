@@ -39,7 +39,7 @@ def make_open(
         "metadata": {},
         "cost_estimated": Decimal(0),
     }
-    video = Video(**{field.name: None for field in fields(Video)} | usual | wish)  # type: ignore[arg-type]
+    video = Video(**dict.fromkeys(Video._fields) | usual | wish)  # type: ignore[arg-type]
     known = {"video_id": name, "n": 1, "state": state, "sent_at": NOON + timedelta(seconds=sent)}
     attempt = Attempt(**{field.name: None for field in fields(Attempt)} | known)  # type: ignore[arg-type]
     return video, attempt

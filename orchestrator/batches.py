@@ -80,7 +80,8 @@ def _write(
         outcomes = dict(zip(fresh, write(ctx.catalog, connection, wishes), strict=True))
         if claim is not None:
             idempotency.note(connection, claim, known | _made(outcomes))
-    told = tell(ctx, list(outcomes.values()), wishes)
+    # Few look at each video of a batch before it changes: who does so first puts it into the cache.
+    told = tell(ctx, list(outcomes.values()), wishes, cached=False)
     answers |= dict(zip(fresh, map(_answer, told), strict=True))
     return [answers[place] for place in wanted]
 

@@ -19,16 +19,19 @@ from orchestrator.rings import Ring, stores, submits
 from orchestrator.traces import Deed
 
 
-def published(ctx: Context, videos: Iterable[Video]) -> list[bytes]:
+def published(ctx: Context, videos: Iterable[Video], *, cached: bool = True) -> list[bytes]:
     """Call after the commit: put the new states into the cache, and wake whoever watches. Returns
-    what the cache has of each, in order: the JSON that `GET /api/videos/{id}` answers.
+    the JSON that `GET /api/videos/{id}` answers of each, in order.
+
+    cached: False for new videos, of which the cache knows nothing that could be too old.
     """
     changed = list(videos)
     for video in changed:
         _count(ctx, video)
     bodies = [views.video(video) for video in changed]
     texts = [to_json(body) for body in bodies]
-    ctx.cache.put_videos(bodies, texts)
+    if cached:
+        ctx.cache.put_videos(bodies, texts)
     ctx.wakes.tell((video.user_id, video.id) for video in changed)
     return texts
 

@@ -67,9 +67,11 @@ def accept_all(
     return tell(ctx, outcomes, wishes)
 
 
-def tell(ctx: Context, outcomes: Sequence[Outcome], wishes: Sequence[Wish]) -> list[Outcome]:
+def tell(
+    ctx: Context, outcomes: Sequence[Outcome], wishes: Sequence[Wish], *, cached: bool = True
+) -> list[Outcome]:
     """Cache, wake and ring for what is new in these outcomes of wishes, which are committed.
-    Returns them, the new ones with their texts.
+    Returns them, the new ones with their texts. `cached`: see `changes.published`.
     """
     fresh = {
         place: outcome.video
@@ -78,7 +80,7 @@ def tell(ctx: Context, outcomes: Sequence[Outcome], wishes: Sequence[Wish]) -> l
     }
     told = list(outcomes)
     try:
-        texts = changes.published(ctx, fresh.values())
+        texts = changes.published(ctx, fresh.values(), cached=cached)
         for (place, video), text in zip(fresh.items(), texts, strict=True):
             told[place] = Written(video, text=text)
         origins = {str(wish.row["id"]): wish.request_id for wish in wishes if wish.request_id}

@@ -89,7 +89,7 @@ _LOCK = often(
 _NOTE = often(
     text(
         """
-    update idempotency_keys set video_ids = cast(:video_ids as text[])
+    update idempotency_keys set video_ids = string_to_array(:video_ids, ',', '')
     where user_id = :user_id and route = :route and key = :key
     """
     )
@@ -139,7 +139,8 @@ def lock(connection: Connection, claim: Claim) -> tuple[str, dict[int, str]]:
 
 def note(connection: Connection, claim: Claim, known: Mapping[int, str]) -> None:
     """Remember the videos of a locked key, by place."""
-    video_ids = [known.get(place) for place in range(max(known, default=-1) + 1)]
+    # A list of a thousand takes twenty times as long as a text to be sent.
+    video_ids = ",".join(known.get(place, "") for place in range(max(known, default=-1) + 1))
     connection.execute(_NOTE, {**asdict(claim), "video_ids": video_ids})
 
 

@@ -260,6 +260,19 @@ def test_batch_starts_at_once_when_nobody_waits(app: Flask, ctx: Context) -> Non
     assert ids(made) == rung
 
 
+def test_batch_is_cached_by_whoever_looks_first(api: ApiClient, ctx: Context) -> None:
+    """To put all of it there would cost more than those looks."""
+    (made,) = ids(send(api, wishes(1)))
+
+    before = ctx.cache.get_video(made)
+    shown = api.get(f"/api/videos/{made}").json
+
+    assert before is None
+    assert shown is not None
+    assert made == shown["id"]
+    assert shown == ctx.cache.get_video(made)
+
+
 class FailsAfter:
     """A database that goes away after so many transactions."""
 

@@ -1,6 +1,5 @@
 """Quotas: what fits is reserved, what does not is refused, whatever races."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -306,7 +305,7 @@ def test_late_charge_is_booked_only_within_its_month(ctx):
     ended = end(ctx, submit(ctx).id)
     with ctx.database.transaction() as connection:
         rows.charge(connection, ended, Decimal("0.1"))
-        rows.charge(connection, replace(ended, quota_period=NOON), Decimal(7))
+        rows.charge(connection, ended._replace(quota_period=NOON), Decimal(7))
 
     assert (0, Decimal("0.1000")) == (quota(ctx).videos_created, quota(ctx).cost_used)
 

@@ -1,7 +1,6 @@
 """schema.sql: applied as often as one likes, mirrored exactly, and unwilling to hold nonsense."""
 
 import re
-from dataclasses import fields
 
 import pytest
 from sqlalchemy import inspect, text
@@ -229,7 +228,7 @@ def _type(column):
 )
 def test_record_has_the_columns_in_order(record, table):
     """Rows become records by position."""
-    assert [column.name for column in table.columns] == [field.name for field in fields(record)]
+    assert [column.name for column in table.columns] == list(record.__annotations__)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from pydantic_core import from_json, to_json
 
 from orchestrator.breaker import Breaker
 from orchestrator.policies import cache_ttl
+from orchestrator.records import Video
 from orchestrator.redis_client import open_client
 
 T = TypeVar("T")
@@ -86,23 +87,25 @@ class Cache:
         """Cache a video as GET shows it, for a time by its status. False: a newer state is there,
         or no Redis.
         """
-        return self.put_videos([video], [to_json(video)]) == 1
+        return self._put_some([(video["id"], video["seq"], video["status"])], [to_json(video)]) == 1
 
-    def put_videos(self, videos: Sequence[Json], texts: Sequence[bytes]) -> int:
+    def put_videos(self, videos: Sequence[Video], texts: Sequence[bytes]) -> int:
         """The same for many, in few round trips. Returns how many are in the cache now.
 
         texts: the videos as JSON.
         """
+        heads = [(video.id, video.seq, video.status) for video in videos]
         return sum(
-            self._put_some(videos[start : start + _AT_ONCE], texts[start : start + _AT_ONCE])
-            for start in range(0, len(videos), _AT_ONCE)
+            self._put_some(heads[start : start + _AT_ONCE], texts[start : start + _AT_ONCE])
+            for start in range(0, len(heads), _AT_ONCE)
         )
 
-    def _put_some(self, videos: Sequence[Json], texts: Sequence[bytes]) -> int:
-        keys = [PREFIX + video["id"] for video in videos]
+    def _put_some(self, heads: Sequence[tuple[str, int, str]], texts: Sequence[bytes]) -> int:
+        """`heads`: id, seq and status of each."""
+        keys = [PREFIX + video_id for video_id, _, _ in heads]
         args: list[int | bytes] = []
-        for video, text in zip(videos, texts, strict=True):
-            args += (video["seq"], text, cache_ttl(video["status"]))
+        for (_, seq, status), text in zip(heads, texts, strict=True):
+            args += (seq, text, cache_ttl(status))
         return int(self._try("put", lambda: self._put(keys=keys, args=args)) or 0)
 
     def get_video(self, video_id: str) -> Json | None:

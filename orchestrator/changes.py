@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 
-from pydantic_core import to_json
-
 from orchestrator import views
 from orchestrator.context import Context
 from orchestrator.db.queue import Due
@@ -28,10 +26,9 @@ def published(ctx: Context, videos: Iterable[Video], *, cached: bool = True) -> 
     changed = list(videos)
     for video in changed:
         _count(ctx, video)
-    bodies = [views.video(video) for video in changed]
-    texts = [to_json(body) for body in bodies]
+    texts = views.texts(changed)
     if cached:
-        ctx.cache.put_videos(bodies, texts)
+        ctx.cache.put_videos(changed, texts)
     ctx.wakes.tell((video.user_id, video.id) for video in changed)
     return texts
 

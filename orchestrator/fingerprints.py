@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
+from json.encoder import encode_basestring
 from typing import Any
 
 from orchestrator.records import Video
@@ -14,6 +16,34 @@ from orchestrator.records import Video
 def fingerprint(body: Mapping[str, Any]) -> str:
     """sha256 (hex) of a validated, defaulted body; files stand in it as their own hashes."""
     return sha256(_canonical(body)).hexdigest()
+
+
+def of_create(body: Mapping[str, Any]) -> str:
+    """The same of a create. What goes around its prompt is nearly always the same, and is made
+    once: a batch spent a seventh of its time here.
+    """
+    # Equal times are written in different ways.
+    if body["metadata"] or body["run_at"] is not None:
+        return fingerprint(body)
+    before, after = _around_prompt(
+        **{name: value for name, value in body.items() if name not in _OF_ITS_OWN}
+    )
+    prompt = encode_basestring(body["prompt"]).encode("utf-8", "surrogatepass")
+    return sha256(before + prompt + after).hexdigest()
+
+
+_OF_ITS_OWN = frozenset({"prompt", "metadata"})
+_KEPT = 1024
+
+
+@lru_cache(_KEPT, typed=True)
+def _around_prompt(**others: Any) -> tuple[bytes, bytes]:
+    """What the canonical text of a create with an empty document has before and behind its prompt,
+    whose name is neither its first nor its last one.
+    """
+    before = _canonical({"metadata": {}} | {n: v for n, v in others.items() if n < "prompt"})
+    after = _canonical({n: v for n, v in others.items() if n > "prompt"})
+    return before[:-1] + b',"prompt":', b"," + after[1:]
 
 
 def lane(video: Video, shown: frozenset[str], upstream_model: str) -> str:

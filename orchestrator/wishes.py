@@ -12,11 +12,10 @@ from hashlib import sha256
 from time import perf_counter
 from typing import Any
 
-from orchestrator import endpoints
+from orchestrator import endpoints, fingerprints
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.errors import InvalidRequest
-from orchestrator.fingerprints import fingerprint
 from orchestrator.ids import new_video_id
 from orchestrator.lifecycle import EventType, Kind
 from orchestrator.media import sniff
@@ -140,7 +139,12 @@ def prepare(ctx: Context, caller: Caller, request: VideoRequest, *, key: Key | N
         "webhook_url": request.webhook_url,
         "input_sha256": image.get("input_sha256"),
     }
-    row = {**body, **image, "fingerprint": fingerprint(body), "candidates": wanted.candidates}
+    row = {
+        **body,
+        **image,
+        "fingerprint": fingerprints.of_create(body),
+        "candidates": wanted.candidates,
+    }
     told = {name: body[name] for name in ("model", "prompt", "seconds", "size")}
     return completed(
         caller, wanted.provider, row, wanted.cost, [(EventType.CREATED, told)], key=key

@@ -86,7 +86,8 @@ def sent(rows: Sequence[Row]) -> dict[str, str]:
         # To Python a 1, a 1.0 and a true are equal, to whoever wrote a document they are not.
         if (name != "metadata" or not value) and all(row.get(name) == value for row in rows)
     }
-    own = [{name: row[name] for name in row.keys() - common.keys()} for row in rows]
+    names = set().union(*rows) - common.keys()
+    own = [{name: row[name] for name in names if name in row} for row in rows]
     return {"rows": to_json(own).decode(), "common": to_json(common).decode()}
 
 

@@ -4,7 +4,6 @@ import json
 
 import fakeredis
 import pytest
-from pydantic_core import to_json
 
 from orchestrator import views
 from orchestrator.cache import PREFIX, Cache, read_cached
@@ -62,13 +61,15 @@ def test_delete_tells_whether_there_was_something(cache):
 
 def test_many_videos_are_read_at_once(cache, server):
     """In the order in which they were asked for; a tombstone is none."""
-    first, second, gone = shown(), shown(), shown()
-    cache.put_videos([first, second, gone], [to_json(one) for one in (first, second, gone)])
-    cache.invalidate_videos([gone["id"]])
+    first, second, gone = made = [make_video() for _ in range(3)]
+    cache.put_videos(made, views.texts(made))
+    cache.invalidate_videos([gone.id])
 
-    found = cache.get_videos([second["id"], "video_none", gone["id"], first["id"]])
+    found = cache.get_videos([second.id, "video_none", gone.id, first.id])
 
-    assert [second, None, None, first] == [read_cached(raw) for raw in found]
+    assert [views.video(second), None, None, views.video(first)] == [
+        read_cached(raw) for raw in found
+    ]
 
 
 def test_exists_is_true_while_the_key_is_there(cache):
@@ -135,13 +136,13 @@ def test_tombstone_keeps_what_was_erased_out(cache, server):
 
 def test_many_videos_are_forgotten_at_once(cache):
     """Only those named, however many."""
-    videos = [shown() for _ in range(203)]
-    cache.put_videos(videos, [to_json(video) for video in videos])
+    videos = [make_video() for _ in range(203)]
+    cache.put_videos(videos, views.texts(videos))
 
-    cache.invalidate_videos(video["id"] for video in videos[1:-1])
+    cache.invalidate_videos(video.id for video in videos[1:-1])
     cache.invalidate_videos([])
 
-    left = [video for video in videos if cache.get_video(video["id"]) is not None]
+    left = [video for video in videos if cache.get_video(video.id) is not None]
     assert [videos[0], videos[-1]] == left
 
 

@@ -1,10 +1,13 @@
 """What makes two requests the same, and what they look like in a provider's list."""
 
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from hashlib import sha256
 
 import pytest
 
-from orchestrator.fingerprints import fingerprint, lane, plain
+from orchestrator.fingerprints import fingerprint, lane, of_create, plain
+from orchestrator.lifecycle import Kind
 from tests.core import make_video
 
 WHOLE = frozenset({"model", "seconds", "size", "prompt"})
@@ -31,6 +34,45 @@ def test_fingerprint_is_equal_when_only_the_order_differs():
 def test_fingerprint_differs_when_anything_differs(other):
     """The same key with any other body is another request."""
     assert fingerprint({"prompt": "a kite"}) != fingerprint(other)
+
+
+CREATE = {
+    "kind": Kind.CREATE,
+    "model": "sora-2",
+    "prompt": "a kite",
+    "seconds": "4",
+    "size": "720x1280",
+    "quality": None,
+    "metadata": {},
+    "priority": 0,
+    "run_at": None,
+    "webhook_url": None,
+    "input_sha256": None,
+}
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"prompt": 'a "kite"\\\n\t\x00\x1f\x7f\u2028 \ud800 \u51e7 \U0001f300'},
+        {"prompt": ""},
+        {"metadata": {"b": [1.0, 1e22], "a": True}},
+        {"priority": 1},
+        {"run_at": NOON},
+        {"run_at": NOON.astimezone(timezone(timedelta(hours=9)))},
+        {"quality": "high", "webhook_url": "https://example.com/hook", "input_sha256": "0" * 64},
+    ],
+)
+def test_fingerprint_of_a_create_is_that_of_its_body(changes):
+    """However it is made: what was asked for before it was made faster is known again."""
+    body = {**CREATE, **changes}
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+
+    expected = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    assert expected == of_create(body) == of_create(body) == fingerprint(body)
 
 
 def test_fingerprint_takes_times_and_any_text():

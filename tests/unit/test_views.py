@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
+from pydantic_core import to_json
 
 from orchestrator import views
 from orchestrator.records import Event, Quota, Video
@@ -99,6 +100,23 @@ def test_video_is_json_ready():
     assert {"a": [1, None]} == shown["metadata"]
     assert "2026-11-22T12:00:00.000Z" == shown["completed_at"]
     assert 0.4 == shown["cost_estimated"]
+
+
+def test_texts_are_those_of_each_alone():
+    """Alike ones beside others: those with an end, of other users, and with documents that only
+    Python takes for equal.
+    """
+    videos = [
+        *(make_video(prompt=f'kite "{n}" \u00e9\n') for n in range(3)),
+        make_video(status="failed", error_code="lost"),
+        *(make_video(user_id="bob", seq=2) for _ in range(2)),
+        *(make_video(metadata={"n": n}) for n in (1, True, 1.0)),
+        make_video(metadata={"b": 1, "a": 2}),
+        make_video(metadata={"a": 2, "b": 1}),
+        make_video(),
+    ]
+
+    assert [to_json(views.video(video)) for video in videos] == views.texts(videos)
 
 
 def test_video_has_an_error_when_it_failed():

@@ -20,7 +20,10 @@ from orchestrator.submissions import Submitted
 from orchestrator.wishes import IdempotencyKey, VideoRequest, Wish, prepare
 
 MAX_VIDEOS = 1000
-CHUNK = 250
+CHUNK = 500
+"""Half as many cost a tenth more for each video; twice as many would keep their user's quota from
+others for a tenth of a second.
+"""
 
 Request = VideoRequest | OrchestratorError
 """What is asked for in one place of the batch, or why that cannot be read."""

@@ -53,7 +53,7 @@ def ids(places: Any) -> list[str]:
 def test_batch_accepts_all_when_all_are_good(api: ApiClient, ctx: Context) -> None:
     """In the order of the request, over several chunks, and each counts in the quota."""
     api.put("/api/users/test_user/quota", json={"videos_limit": 1000}, headers=ADMIN)
-    number = 2 * CHUNK + 5
+    number = CHUNK + 5
 
     places = send(api, wishes(number))
 

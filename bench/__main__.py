@@ -21,7 +21,19 @@ from bench.stage import SCRATCH, Stage
 from orchestrator.errors import ConfigurationError
 from orchestrator.local.signals import ended_by_signals
 
-SHORT = ("submit", "batch", "reads", "complete", "lifecycle", "streams", "downloads", "start")
+SHORT = (
+    *(
+        "submit",
+        "batch",
+        "reads",
+        "complete",
+        "lifecycle",
+        "crowd",
+        "streams",
+        "downloads",
+        "start",
+    ),
+)
 NAMES = ("limits", *SHORT)
 """`limits` takes part in `submit`, so it runs alone only when asked for."""
 

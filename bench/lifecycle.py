@@ -19,7 +19,7 @@ from bench.stage import Stage
 BURST = "orchestrator, burst, 1 worker process"
 BURST_TWO = "orchestrator, burst, 2 worker processes"
 STEADY = "orchestrator, {:,} in flight"
-_WITHOUT_STORE = "dispatch,create,remix,poll,deliver"
+WITHOUT_STORE = "dispatch,create,remix,poll,deliver"
 _STEP_SECONDS = 0.25
 
 
@@ -71,10 +71,10 @@ def _steady(stage: Stage, scale: Scale, in_flight: int, durations: tuple[float, 
     """
     rate = in_flight / (sum(durations) / 2)
     number = round(rate * 2 * durations[1])
-    queues = [_WITHOUT_STORE, "store"]
+    queues = [WITHOUT_STORE, "store"]
     with running(stage, scale, queues=queues, durations=durations) as stack:
         before = [worker.cpu_seconds() for worker in stack.workers]
-        watch = _Watch(stack)
+        watch = Watch(stack)
         with watch:
             _arrive(stack, number, rate)
             wait_for(stage, stack.database_url, number)
@@ -84,7 +84,7 @@ def _steady(stage: Stage, scale: Scale, in_flight: int, durations: tuple[float, 
         return {
             "most_in_flight": watch.most_in_flight,
             **_provider_calls(stack, number),
-            **_detection(stack),
+            **detection(stack),
             "worker_cpu_without_store_ms": used[0] / number * 1e3,
             "worker_cpu_ms": sum(used) / number * 1e3,
             "memory_mb": watch.most_memory,
@@ -123,9 +123,11 @@ def _provider_calls(stack: Stack, number: int) -> Metrics:
     return {"looks_per_video": (calls.get("list", 0) + calls.get("retrieve", 0)) / number}
 
 
-def _detection(stack: Stack) -> Metrics:
-    """From the moment when the provider was done to the moment when we had written that down."""
-    done = stack.seen()["done"]
+def detection(stack: Stack, *, since: float = 0.0) -> Metrics:
+    """From the moment when the provider was done to the moment when we had written that down, of
+    those that were done after `since` (Unix time).
+    """
+    done = {video_id: at for video_id, at in stack.seen()["done"].items() if at > since}
     rows = stack.stage.query(
         stack.database_url,
         "select provider_video_id, extract(epoch from ended_at)::float from attempts "
@@ -136,7 +138,7 @@ def _detection(stack: Stack) -> Metrics:
     return {"detection_p50_ms": points[49] * 1e3, "detection_p99_ms": points[98] * 1e3}
 
 
-class _Watch:
+class Watch:
     """Notes the highest values while its block runs."""
 
     def __init__(self, stack: Stack):

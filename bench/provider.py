@@ -1,8 +1,9 @@
 """A provider that costs as little as one in Python can, so that nobody measures it by mistake.
 
-`python -m bench.provider PORT SHORTEST LONGEST` serves the Videos API: each video takes a random
-time between these (seconds) and is then the same small file. `GET /seen` tells what it was asked
-and when each video was done. For real pictures and real faults there is the sandbox.
+`python -m bench.provider PORT SHORTEST LONGEST [NUMBER]` serves the Videos API: each video takes a
+random time between these (seconds) and is then the same small file; so many are at work from the
+start, see `begun`. `GET /seen` tells what it was asked and when each video was done. For real
+pictures and real faults there is the sandbox.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,6 +28,23 @@ _FIELD = re.compile(rb'name="(\w+)"(?:\r\n[^\r\n]+)*\r\n\r\n(.*?)\r\n--', re.DOT
 Json = dict[str, Any]
 
 
+def begun(number: int, shortest: float, longest: float) -> Sequence[tuple[float, float]]:
+    """So many videos as they are at work where as many come as go: how long each has taken so far
+    and will still take (seconds), the oldest first. The same each time.
+    """
+    dice = random.Random(number)  # noqa: S311 - no secret
+    whole = [dice.uniform(shortest, longest) for _ in range(number)]
+    ages = [takes * dice.random() for takes in whole]
+    videos = [(age, takes - age) for takes, age in zip(whole, ages, strict=True)]
+    return sorted(videos, reverse=True)
+
+
+def asked(number: int) -> Json:
+    """What the video of this number was asked for."""
+    prompt = f"A paper boat passes lantern {number}"
+    return {"model": "sora-2", "prompt": prompt, "seconds": "4", "size": "720x1280"}
+
+
 class Books:
     """All videos, in the order in which they were asked for."""
 
@@ -37,16 +55,26 @@ class Books:
         self._done: list[float] = []
         self.calls: Counter[str] = Counter()
 
+    def begin(self, number: int) -> None:
+        """Be at work on so many."""
+        now = time.time()
+        for place, (age, left) in enumerate(begun(number, *self._range)):
+            self._take(asked(place), now - age, now + left)
+
     def create(self, fields: Json) -> Json:
         """Take a job."""
         now = time.time()
-        number = len(self._videos)
         wanted = {name: fields[name] for name in ("model", "prompt", "seconds", "size")}
-        video = {"id": f"video_{number:032x}", "object": "video", "created_at": int(now), **wanted}
+        number = self._take(wanted, now, now + random.uniform(*self._range))  # noqa: S311 - no secret
+        return self._shown(number, now)
+
+    def _take(self, wanted: Json, at: float, done: float) -> int:
+        number = len(self._videos)
+        video = {"id": f"video_{number:032x}", "object": "video", "created_at": int(at), **wanted}
         self._place[video["id"]] = number
         self._videos.append(video)
-        self._done.append(now + random.uniform(*self._range))  # noqa: S311 - no secret
-        return self._shown(number, now)
+        self._done.append(done)
+        return number
 
     def show(self, video_id: str) -> Json | None:
         """How far it is."""
@@ -138,13 +166,15 @@ def _fields(body: bytes) -> Json:
     return {name.decode(): value.decode() for name, value in _FIELD.findall(body)}
 
 
-async def serve(port: int, shortest: float, longest: float) -> None:
+async def serve(port: int, shortest: float, longest: float, number: int = 0) -> None:
     """Serve until killed."""
     books = Books(shortest, longest)
+    books.begin(number)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(books), "127.0.0.1", port, backlog=1024)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])))
+    port, shortest, longest, *number = sys.argv[1:]
+    asyncio.run(serve(int(port), float(shortest), float(longest), *map(int, number)))

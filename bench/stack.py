@@ -75,9 +75,10 @@ def running(
     queues: Sequence[str] = ("",),
     app: str = "workers.app",
     durations: tuple[float, float] = (0.0, 0.0),
+    begun: int = 0,
 ) -> Iterator[Stack]:
     """A stack with an empty database and a worker process for each of `queues` (empty: all of
-    them), until the block ends.
+    them), until the block ends. `durations`, `begun`: see `bench.provider`.
     """
     url = stage.database("stack")
     users = enrol(url, 100)
@@ -87,7 +88,7 @@ def running(
     catalog.write_text(_PROVIDERS.format(url=provider_url))
     env = stage.environment(url, PROVIDERS_FILE=str(catalog))
     with ExitStack() as stack:
-        argv = ["bench.provider", str(port), *map(str, durations)]
+        argv = ["bench.provider", str(port), *map(str, durations), str(begun)]
         provider = stack.enter_context(stage.program("provider", argv, env))
         provider.wait_until(lambda: answers(f"{provider_url}/seen"))
         web = stack.enter_context(

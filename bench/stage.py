@@ -86,7 +86,10 @@ class Stage:
             self.query(url, statement)
 
     def query(
-        self, url: str, statement: str, parameters: Sequence[Any] | None = None
+        self,
+        url: str,
+        statement: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
     ) -> list[tuple[Any, ...]]:
         """Run this; the rows that it returns."""
         connection = psycopg2.connect(url)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,17 +16,15 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from orchestrator.errors import ConfigurationError, ContentMissing, StorageError
+from orchestrator.errors import ConfigurationError, ContentMissing
 from orchestrator.storage.contract import Content, ObjectInfo, part_of
 from orchestrator.storage.faults import explained, os_errors_explained
 from orchestrator.storage.files import FileParts
+from orchestrator.storage.folders import Folders
 from orchestrator.storage.keys import check_key, check_prefix, is_name
 from orchestrator.storage.probe import probe
 from orchestrator.storage.staged import Staged, put_staged
 
-_STAGING = ".staging"  # hidden: no key can name it, no list shows it
-_LEFTOVER_SECONDS = 24 * 3600
-_RENAME_TRIES = 5
 _NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR}
 
 
@@ -35,11 +32,13 @@ class LocalStorage:
     """Objects are files below one folder, made with mode 0700 by the first write.
 
     It keeps no content type: the row that names the object does.
+
+    clock: seconds, of any origin, by which leftovers are looked for now and then.
     """
 
-    def __init__(self, root: Path, url: str):
+    def __init__(self, root: Path, url: str, *, clock: Callable[[], float] = time.monotonic):
         self.url = url
-        self._root = root
+        self._folders = Folders(str(root), clock)
 
     @classmethod
     def from_url(cls, url: str) -> LocalStorage:
@@ -62,8 +61,7 @@ class LocalStorage:
     def stage(self) -> Iterator[Staged]:
         """See Storage.stage."""
         with os_errors_explained():
-            staging = self._make_staging()
-            descriptor, path = tempfile.mkstemp(dir=staging)
+            descriptor, path = self._folders.spool()
         file = os.fdopen(descriptor, "wb")
         staged = Staged(file, partial(self._publish, file, path), place="The storage")
         try:
@@ -78,7 +76,7 @@ class LocalStorage:
 
     def open(self, key: str, *, start: int = 0, end: int | None = None) -> Content:
         """See Storage.open. The open file outlives a delete of its name."""
-        path = self._path(key)
+        path = self._folders.path(key)
         try:
             file = FileIO(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
         except OSError as error:
@@ -94,30 +92,22 @@ class LocalStorage:
 
     def stat(self, key: str) -> ObjectInfo | None:
         """See Storage.stat."""
-        return _info(key, self._path(key))
+        return _info(key, self._folders.path(key))
 
     def delete(self, key: str) -> None:
-        """See Storage.delete. Folders that this empties go too."""
-        path = self._path(key)
+        """See Storage.delete. Folders that this empties go too, but for the first."""
         try:
-            path.unlink()
+            self._folders.remove(key)
         except OSError as error:
-            if _says_missing(error):
-                return
-            raise explained(error) from error
-        for folder in path.relative_to(self._root).parents[:-1]:
-            try:
-                (self._root / folder).rmdir()
-            except OSError:
-                return
+            if not _says_missing(error):
+                raise explained(error) from error
 
     def list(
         self, prefix: str, *, older_than: datetime | None = None, after: str = "", limit: int
     ) -> Iterator[ObjectInfo]:
         """See Storage.list. Symbolic links are not followed, files with foreign names not shown."""
         prefix = check_prefix(prefix)
-        self._check_inside(self._root / prefix)
-        found = _walk(self._root / prefix, prefix, after)
+        found = _walk(self._folders.inside(prefix), prefix, after)
         old = (info for info in found if older_than is None or info.modified_at < older_than)
         return islice(old, limit)
 
@@ -129,65 +119,11 @@ class LocalStorage:
         """See Storage.check."""
         probe(self)
 
-    def _path(self, key: str) -> Path:
-        """Where `key` lies; refuses a folder that is a link to somewhere else."""
-        path = self._root / check_key(key)
-        self._check_inside(path.parent)
-        return path
-
-    def _check_inside(self, folder: Path) -> None:
-        if not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(self._root)):
-            raise StorageError("A link in the storage leads out of it.")
-
-    def _make_staging(self) -> Path:
-        """The folder of spools, cleared of what killed processes left there more than a day ago."""
-        if not self._root.exists():
-            self._root.parent.mkdir(parents=True, exist_ok=True)
-            self._root.mkdir(mode=0o700, exist_ok=True)
-            # Ours to make, but perhaps not ours to read: then the name is as durable as it can be.
-            with suppress(PermissionError):
-                _sync_folder(self._root.parent)
-        staging = self._root / _STAGING
-        staging.mkdir(mode=0o700, exist_ok=True)
-        horizon = time.time() - _LEFTOVER_SECONDS
-        with os.scandir(staging) as entries:
-            for entry in entries:
-                with suppress(FileNotFoundError):
-                    if entry.stat(follow_symlinks=False).st_mtime < horizon:
-                        os.unlink(entry.path)
-        return staging
-
-    def _publish(self, file: BinaryIO, staged_path: str, key: str, content_type: str) -> None:
-        """Sync the file, name it, sync the folders: in this order the name never shows less."""
-        target = self._path(key)
+    def _publish(self, file: BinaryIO, spool: str, key: str, content_type: str) -> None:
+        """Sync the file before it gets its name: the name never shows less."""
         with os_errors_explained():
             os.fsync(file.fileno())
-            _rename(staged_path, target)
-            # All the way up: a folder that a neighbour made a moment ago may not be on disk yet.
-            for folder in target.relative_to(self._root).parents:
-                _sync_folder(self._root / folder)
-
-
-def _rename(staged_path: str, target: Path) -> None:
-    """Rename, making the folders again when a delete removes them, being empty, in between."""
-    tries_left = _RENAME_TRIES
-    while True:
-        try:
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.rename(staged_path, target)
-            return
-        except FileNotFoundError:
-            tries_left -= 1
-            if not tries_left:
-                raise
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            self._folders.name(spool, key)
 
 
 def _size_of_file(file: FileIO) -> int:
@@ -201,9 +137,9 @@ def _says_missing(error: OSError) -> bool:
     return error.errno in _NOTHING_THERE
 
 
-def _info(key: str, path: Path) -> ObjectInfo | None:
+def _info(key: str, path: str) -> ObjectInfo | None:
     try:
-        status = path.lstat()
+        status = os.lstat(path)
     except OSError as error:
         if _says_missing(error):
             return None
@@ -213,20 +149,20 @@ def _info(key: str, path: Path) -> ObjectInfo | None:
     return ObjectInfo(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
-def _walk(folder: Path, prefix: str, after: str) -> Iterator[ObjectInfo]:
+def _walk(folder: str, prefix: str, after: str) -> Iterator[ObjectInfo]:
     """Files below `folder` with keys beyond `after`, in the order of their keys."""
     for name in _sorted_names(folder):
         key = prefix + name
         if name.endswith("/"):
             if key > after or after.startswith(key):
-                yield from _walk(folder / name, key, after)
+                yield from _walk(os.path.join(folder, name), key, after)
         elif key > after:
-            info = _info(key, folder / name)
+            info = _info(key, os.path.join(folder, name))
             if info:
                 yield info
 
 
-def _sorted_names(folder: Path) -> list[str]:
+def _sorted_names(folder: str) -> list[str]:
     """Names in `folder`, those of folders with a slash, so that they sort as whole keys do."""
     try:
         with os.scandir(folder) as entries:

@@ -1,6 +1,7 @@
 """What only a folder can do wrong: links, rights, crashes, a full disk."""
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -11,6 +12,8 @@ import pytest
 
 from orchestrator.errors import StorageError
 from orchestrator.storage import open_storage
+from orchestrator.storage.local import LocalStorage
+from tests.clock import Clock
 
 MIB = 1024 * 1024
 DAY = 24 * 3600
@@ -144,7 +147,7 @@ def test_download_fails_when_the_file_was_cut(storage, root):
 
 
 def test_delete_removes_folders_when_they_are_empty_then(storage, root):
-    """No empty folder is left per deleted video; the root stays."""
+    """No empty folder is left per deleted video; the one of all videos stays."""
     put(storage, "videos/v1/a.mp4")
     put(storage, "videos/v1/b.mp4")
 
@@ -152,8 +155,7 @@ def test_delete_removes_folders_when_they_are_empty_then(storage, root):
     assert (root / "videos" / "v1").is_dir()
     storage.delete("videos/v1/b.mp4")
 
-    assert not (root / "videos").exists()
-    assert root.is_dir()
+    assert list((root / "videos").iterdir()) == []
 
 
 def test_no_call_follows_a_folder_that_is_a_link_to_elsewhere(storage, root, tmp_path):
@@ -240,7 +242,7 @@ def test_put_fails_cleanly_when_the_disk_takes_no_more(root):
     assert files(root) == []
 
 
-def test_killed_put_leaves_a_spool_that_a_later_one_removes_when_it_is_a_day_old(storage, root):
+def test_killed_put_leaves_a_spool_that_a_later_process_removes_when_it_is_a_day_old(storage, root):
     """kill -9 in the middle of a store names nothing; its bytes are cleared away after a day."""
     with subprocess.Popen(
         [sys.executable, "-c", STALL, root.as_uri()], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -253,9 +255,26 @@ def test_killed_put_leaves_a_spool_that_a_later_one_removes_when_it_is_a_day_old
     assert (storage.stat("v/a.mp4"), files(root)) == (None, sorted([spool, "b"]))
     old = (root / spool).stat().st_mtime - DAY - 60
     os.utime(root / spool, (old, old))
-    put(storage, "c")
+    put(open_storage(root.as_uri(), {}), "c")
 
     assert files(root) == ["b", "c"]
+
+
+def test_leftovers_are_looked_for_every_hour_when_a_process_goes_on(root):
+    """Not for each file: that would cost more than the file."""
+    clock = Clock()
+    storage = LocalStorage(root, root.as_uri(), clock=clock)
+    put(storage, "a")
+    leftover = root / ".staging" / "leftover"
+    leftover.touch()
+    os.utime(leftover, (0, 0))
+
+    put(storage, "b")
+    before = leftover.exists()
+    clock.now += 3601
+    put(storage, "c")
+
+    assert (before, leftover.exists()) == (True, False)
 
 
 def test_check_says_why_when_the_folder_cannot_be_made(tmp_path):
@@ -288,6 +307,37 @@ def test_bytes_are_synced_before_their_name_and_folders_after_when_stored(storag
         "fsync videos",
         "fsync .",
     ]
+
+
+def test_name_of_the_first_folder_is_synced_once_when_it_stays(storage, root, syscalls):
+    """The folder of all videos is never removed by us: a second video needs no look at the root."""
+    root.mkdir()
+    put(storage, "videos/v1/a.mp4")
+    syscalls.clear()
+
+    put(storage, "videos/v2/a.mp4")
+
+    assert syscalls == [
+        "fsync spool",
+        "rename to videos/v2/a.mp4",
+        "fsync videos/v2",
+        "fsync videos",
+    ]
+
+
+@pytest.mark.parametrize("key", ["videos/v1/a.mp4", "videos/a.mp4"])
+def test_name_of_the_first_folder_is_synced_again_when_somebody_removed_it(
+    storage, root, syscalls, key
+):
+    """An operator's rm costs nothing that comes after it."""
+    root.mkdir()
+    put(storage, key)
+    shutil.rmtree(root / "videos")
+    syscalls.clear()
+
+    put(storage, key)
+
+    assert syscalls[-1] == "fsync ."
 
 
 def test_put_succeeds_when_a_delete_takes_its_folder_away(storage, root, monkeypatch):

@@ -6,8 +6,8 @@ they have: such attempts share their lane. Any other one needs it for itself. Am
 index says so; between them and those that share, an exclusion constraint could, but it would need
 the extension btree_gist, which minimal installations lack and some hosts allow only on request.
 Instead, whoever enters a lane takes its advisory lock, looks, and writes: who comes second sees
-what the first has written. The lock lasts for one short transaction, never for a call, so those
-that share hardly wait for each other, and other lanes not at all.
+what the first has written. Those that share the lane share the lock, too: a hundred videos of one
+prompt do not queue up for it. It lasts for one short transaction, never for a call.
 """
 
 from __future__ import annotations
@@ -49,10 +49,12 @@ class Entry:
 _LOCK = often(
     text(
         """
-    select pg_advisory_xact_lock(k) from (
-      select distinct hashtextextended(e.provider || ' ' || e.account || ' ' || e.lane, :seed) as k
-      from unnest(cast(:providers as text[]), cast(:accounts as text[]), cast(:lanes as text[]))
-        as e(provider, account, lane) order by k) l
+    select case when alone then pg_advisory_xact_lock(k) else pg_advisory_xact_lock_shared(k) end
+    from (
+      select hashtextextended(e.provider || ' ' || e.account || ' ' || e.lane, :seed) as k,
+        bool_or(e.alone) as alone
+      from unnest(cast(:providers as text[]), cast(:accounts as text[]), cast(:lanes as text[]),
+        cast(:alone as boolean[])) as e(provider, account, lane, alone) group by k order by k) l
     """
     )
 )
@@ -76,7 +78,8 @@ _ADMITTED = often(
 
 def enter(connection: Connection, entries: Sequence[Entry]) -> set[str]:
     """Let these videos enter their lanes, those who were called first, the others in this order.
-    Nobody who waits is passed over. Holds for the rest of the transaction.
+    Nobody who waits is passed over, except by those that share the lane with him and enter at the
+    same moment. Holds for the rest of the transaction.
 
     Returns:
         The videos that cannot: something else is open there. They wait from now on, neither
@@ -86,6 +89,7 @@ def enter(connection: Connection, entries: Sequence[Entry]) -> set[str]:
         "providers": [entry.provider for entry in entries],
         "accounts": [entry.account for entry in entries],
         "lanes": [entry.lane.name for entry in entries],
+        "alone": [entry.lane.alone for entry in entries],
     }
     connection.execute(_LOCK, {**places, "seed": _SEED})
     # A statement of its own, whose snapshot is younger than the locks.
@@ -95,7 +99,6 @@ def enter(connection: Connection, entries: Sequence[Entry]) -> set[str]:
             {
                 **places,
                 "ids": [entry.video_id for entry in entries],
-                "alone": [entry.lane.alone for entry in entries],
                 "called": [entry.called for entry in entries],
             },
         ).scalars()

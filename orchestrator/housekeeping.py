@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 BATCH = 200
 VIDEOS = 1000
 ROWS = 5000
-LISTED = 1000
+LISTED = 10_000
 KEY_DAYS = 7.0
 RECEIPT_DAYS = 7.0
 DELIVERY_DAYS = 30.0
@@ -136,11 +136,10 @@ def _sweep_orphans(
     happened.
     """
     before = datetime.now(UTC) - ORPHAN_AGE
-    after = places.get(folder, "")
-    found = ctx.storage.list(folder, older_than=before, after=after, limit=LISTED)
-    keys = [info.key for info in found]
+    found = list(ctx.storage.list(folder, after=places.get(folder, ""), limit=LISTED))
     # A round that saw only files in use must not look at the same ones again the next time.
-    places[folder] = keys[-1] if len(keys) == LISTED else ""
+    places[folder] = found[-1].key if len(found) == LISTED else ""
+    keys = [info.key for info in found if info.modified_at < before]
     with ctx.database.statement() as connection:
         used = in_use(connection, keys)
     return sum(_delete(ctx, key) for key in keys if key not in used)

@@ -1,5 +1,5 @@
-"""The scheduler process: sweeps every second and tidies every minute. Run one or several; none is
-needed for safety.
+"""The scheduler process: sweeps every second, prunes every minute, and every ten minutes searches
+the storage for what nobody needs. Run one or several; none is needed for safety.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from orchestrator.metrics import Reporter
 from orchestrator.settings import load
 
 SWEEP_SECONDS = 1.0
-TIDY_SECONDS = 60.0
+PRUNE_SECONDS = 60.0
+TIDY_SECONDS = 600.0
+"""The storage may have a million files: it is looked through seldom, some thousand at a time."""
 
 log = structlog.get_logger(__name__)
 
 
 def run(ctx: Context, stop: threading.Event) -> None:
     """Sweep until `stop` is set."""
-    tidy_at = time.monotonic()
+    tidy_at = prune_at = time.monotonic()
     behind = False
     places: dict[str, str] = {}
     while not stop.is_set():
@@ -38,8 +40,10 @@ def run(ctx: Context, stop: threading.Event) -> None:
             wanted, behind = behind, False
             if began >= tidy_at:
                 tidy_at = began + TIDY_SECONDS
+                prune_at = began + PRUNE_SECONDS
                 behind = housekeeping.behind(housekeeping.tidy(ctx, places), places)
-            elif wanted:
+            elif wanted or began >= prune_at:
+                prune_at = began + PRUNE_SECONDS
                 behind = housekeeping.behind(housekeeping.prune(ctx, places), places)
         except OrchestratorError as error:
             log.warning("sweep_failed", reason=error.code)

@@ -87,13 +87,10 @@ class Storage(Protocol):
     def delete(self, key: str) -> None:
         """Remove it; a key with nothing under it is fine."""
 
-    def list(
-        self, prefix: str, *, older_than: datetime | None = None, after: str = "", limit: int
-    ) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, after: str = "", limit: int) -> Iterator[ObjectInfo]:
         """At most `limit` objects of the folder `prefix` ("" = all), in the order of their keys.
 
-        Only keys beyond `after`, so that a sweep can go on where its last batch ended; only those
-        modified before `older_than`.
+        Only keys beyond `after`, so that a sweep can go on where its last batch ended.
         """
 
     def signed_url(self, key: str, *, expires_in: timedelta, filename: str | None) -> str | None:

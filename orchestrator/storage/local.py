@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from heapq import heapify, heappop
 from io import FileIO
 from itertools import islice
 from pathlib import Path
@@ -102,14 +103,10 @@ class LocalStorage:
             if not _says_missing(error):
                 raise explained(error) from error
 
-    def list(
-        self, prefix: str, *, older_than: datetime | None = None, after: str = "", limit: int
-    ) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, after: str = "", limit: int) -> Iterator[ObjectInfo]:
         """See Storage.list. Symbolic links are not followed, files with foreign names not shown."""
         prefix = check_prefix(prefix)
-        found = _walk(self._folders.inside(prefix), prefix, after)
-        old = (info for info in found if older_than is None or info.modified_at < older_than)
-        return islice(old, limit)
+        return islice(_walk(self._folders.inside(prefix), prefix, after), limit)
 
     def signed_url(self, key: str, *, expires_in: timedelta, filename: str | None) -> None:
         """See Storage.signed_url: a folder has none."""
@@ -151,27 +148,33 @@ def _info(key: str, path: str) -> ObjectInfo | None:
 
 def _walk(folder: str, prefix: str, after: str) -> Iterator[ObjectInfo]:
     """Files below `folder` with keys beyond `after`, in the order of their keys."""
-    for name in _sorted_names(folder):
-        key = prefix + name
+    for name in _names(folder, prefix, after):
+        if not is_name(name.removesuffix("/")):
+            continue
         if name.endswith("/"):
-            if key > after or after.startswith(key):
-                yield from _walk(os.path.join(folder, name), key, after)
-        elif key > after:
-            info = _info(key, os.path.join(folder, name))
+            yield from _walk(os.path.join(folder, name), prefix + name, after)
+        else:
+            info = _info(prefix + name, os.path.join(folder, name))
             if info:
                 yield info
 
 
-def _sorted_names(folder: str) -> list[str]:
-    """Names in `folder`, those of folders with a slash, so that they sort as whole keys do."""
+def _names(folder: str, prefix: str, after: str) -> Iterator[str]:
+    """Names in `folder` of keys beyond `after`, those of folders with a slash, so that they sort as
+    whole keys do. One by one: of a million a sweep wants the next few thousand.
+    """
     try:
         with os.scandir(folder) as entries:
-            return sorted(
-                entry.name + "/" * entry.is_dir(follow_symlinks=False)
-                for entry in entries
-                if is_name(entry.name)
-            )
+            names = [e.name + "/" * e.is_dir(follow_symlinks=False) for e in entries]
     except OSError as error:
         if _says_missing(error):
-            return []
+            return
         raise explained(error) from error
+    names = [
+        name
+        for name in names
+        if prefix + name > after or (name[-1] == "/" and after.startswith(prefix + name))
+    ]
+    heapify(names)
+    while names:
+        yield heappop(names)

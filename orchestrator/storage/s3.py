@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import BinaryIO
@@ -93,13 +93,9 @@ class S3Storage:
         with _errors_explained():
             obstore.delete(self._bucket, check_key(key))
 
-    def list(
-        self, prefix: str, *, older_than: datetime | None = None, after: str = "", limit: int
-    ) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, after: str = "", limit: int) -> Iterator[ObjectInfo]:
         """See Storage.list. Objects with foreign names are not shown."""
-        found = self._walk(check_prefix(prefix), after)
-        old = (info for info in found if older_than is None or info.modified_at < older_than)
-        return islice(old, limit)
+        return islice(self._walk(check_prefix(prefix), after), limit)
 
     def signed_url(self, key: str, *, expires_in: timedelta, filename: str | None) -> str:
         """See Storage.signed_url. At most 7 days.

@@ -197,6 +197,21 @@ def test_sweep_comes_to_the_last_file_in_several_rounds(ctx, age, monkeypatch):
     assert "" == places["videos/"]
 
 
+def test_round_looks_at_few_files_when_all_are_young(ctx, age, monkeypatch):
+    """A day's videos are not walked through again and again in search of an old one."""
+    monkeypatch.setattr(housekeeping, "LISTED", 2)
+    young = [keep(ctx, f"videos/video_{n:032x}/{'ee' * 32}.mp4") for n in range(3)]
+    lost = keep(ctx, f"videos/video_{'f' * 32}/{'ee' * 32}.mp4")
+    age(lost)
+    places: dict[str, str] = {}
+
+    first = housekeeping.tidy(ctx, places)["orphans"]
+    place = places["videos/"]
+    second = housekeeping.tidy(ctx, places)["orphans"]
+
+    assert (0, young[1], 1) == (first, place, second)
+
+
 def test_old_idempotency_keys_go(ctx):
     """After a week nobody repeats a request."""
     for name in ("old", "young"):

@@ -259,16 +259,6 @@ def test_list_walks_keys_in_order_when_folders_and_names_mix(storage):
     assert [info.key for info in storage.list("", limit=2)] == ["a-b/x", "a.b"]
 
 
-def test_list_shows_only_old_objects_when_asked_so(storage):
-    """The sweep never sees what was stored a moment ago."""
-    put(storage, "k")
-
-    now = datetime.now(UTC)
-
-    assert keys(storage, older_than=now - timedelta(hours=1)) == []
-    assert keys(storage, older_than=now + timedelta(hours=1)) == ["k"]
-
-
 @pytest.mark.parametrize("key", ["", "/abs", "../up", "a/../b", "a\0b", ".staging/x", "a b"])
 def test_every_call_refuses_when_the_key_is_not_one(storage, key):
     """No call lets a strange key through."""

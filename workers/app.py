@@ -24,6 +24,8 @@ tasks.register(app)
 
 log = structlog.get_logger(__name__)
 _consumer: dict[str, Any] = {}
+_CALLING = frozenset({"create", "remix", "poll", "store"})
+"""Queues whose tasks call providers."""
 
 
 @signals.setup_logging.connect
@@ -46,6 +48,8 @@ def _check_pool(options: dict[str, Any] | None = None, **_: object) -> None:
 def _start_sweeping(sender: Any = None, **_: object) -> None:
     _consumer["consumer"] = sender
     threading.Thread(target=process.keep_sweeping, name="sweep", daemon=True).start()
+    if not _CALLING.isdisjoint(app.amqp.queues.consume_from):
+        threading.Thread(target=process.warm_up, name="warm-up", daemon=True).start()
     process.reporter().start()
 
 

@@ -61,6 +61,15 @@ def delivering() -> Iterator[bool]:
             _delivering.release()
 
 
+def warm_up() -> None:
+    """Open the clients of all providers: the first loads the SDK, which takes a second or two. The
+    first video need not wait for that.
+    """
+    for provider in context().catalog.providers.values():
+        if not stopping():
+            context().pool.get(provider)
+
+
 def keep_sweeping() -> None:
     """Sweep every few seconds until the worker stops, out of step with the others."""
     while not _stopping.wait(SWEEP_SECONDS * random.uniform(0.8, 1.2)):  # noqa: S311 - no secret

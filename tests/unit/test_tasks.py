@@ -165,3 +165,21 @@ def test_receivers_of_webhooks_take_only_some_threads() -> None:
 
     assert [True] * process.DELIVERING + [False] == taken
     assert free
+
+
+@pytest.mark.parametrize(("stopping", "opened"), [(False, ["one", "other"]), (True, [])])
+def test_worker_opens_all_providers_before_the_first_video_comes(
+    monkeypatch: pytest.MonkeyPatch, stopping: bool, opened: list[str]
+) -> None:
+    """The SDK takes a second or two to load; a worker that stops needs it no longer."""
+    seen: list[str] = []
+    ctx = SimpleNamespace(
+        catalog=SimpleNamespace(providers={"1": "one", "2": "other"}),
+        pool=SimpleNamespace(get=seen.append),
+    )
+    monkeypatch.setattr(process, "context", lambda: ctx)
+    monkeypatch.setattr(process, "stopping", lambda: stopping)
+
+    process.warm_up()
+
+    assert opened == seen

@@ -12,7 +12,7 @@ from time import perf_counter
 
 import structlog
 
-from orchestrator import changes, fallbacks, orphans, unknowns
+from orchestrator import changes, fallbacks, looks, orphans, unknowns
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import (
@@ -67,7 +67,7 @@ def sweep(ctx: Context) -> Swept:
     with ctx.database.transaction() as connection:
         due = queue.ring_due(connection, again=again, limit=BATCH)
     with ctx.database.transaction() as connection:
-        looks = queue.ring_due_attempts(connection, again=again, limit=BATCH)
+        attempts_due = queue.ring_due_attempts(connection, again=again, limit=BATCH)
     with ctx.database.transaction() as connection:
         unpictured = pictures.ring_due(connection, again=again, limit=BATCH)
     with ctx.database.transaction() as connection:
@@ -75,7 +75,7 @@ def sweep(ctx: Context) -> Swept:
     rings = [
         *changes.submit_rings(ctx, admitted),
         *_rings(ctx, due),
-        *_look_rings(ctx, looks),
+        *_look_rings(ctx, attempts_due),
         *stores(unpictured),
         *(Ring("deliver", (target,), "deliver") for target in receivers),
     ]
@@ -150,14 +150,14 @@ def _rings(ctx: Context, due: list[Due]) -> list[Ring]:
         provider = ctx.catalog.provider(*account)
         if provider is None or provider.profile.list == "none":
             rings += polls(items, chunk=SINGLE_CHUNK)
-        elif len(items) < FOLLOW_FROM:
-            rings += polls(items, chunk=FOLLOW_FROM)
-        else:
+        elif len(items) >= FOLLOW_FROM:
             rings.append(Ring("follow", account, "poll"))
+        elif not ctx.limits.held(looks.followed(*account)):
+            rings += polls(items, chunk=FOLLOW_FROM)
     return rings
 
 
-def _look_rings(ctx: Context, looks: list[DueAttempt]) -> list[Ring]:
+def _look_rings(ctx: Context, wanted: list[DueAttempt]) -> list[Ring]:
     """One message per account and duty, however many attempts wait there."""
     duties = {
         (
@@ -165,7 +165,7 @@ def _look_rings(ctx: Context, looks: list[DueAttempt]) -> list[Ring]:
             look.provider,
             look.account,
         )
-        for look in looks
+        for look in wanted
         if ctx.catalog.provider(look.provider, look.account) is not None
     }
     return [

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 
@@ -119,6 +120,25 @@ class Limits:
     def lately(self, name: str) -> bool:
         """Whether `once` was asked here so lately that it would say no by itself."""
         return self._local.get(name, 0.0) > self._monotonic()
+
+    def hold(self, name: str, seconds: float) -> None:
+        """Keep others from what is called so, for so long unless `let_go` comes first. A hint:
+        without Redis nobody hears of it.
+        """
+        with suppress(redis.RedisError):
+            self._redis.set(f"sora:held:{name}", 1, px=max(1, round(seconds * 1000)))
+
+    def let_go(self, name: str) -> None:
+        """End what `hold` began."""
+        with suppress(redis.RedisError):
+            self._redis.delete(f"sora:held:{name}")
+
+    def held(self, name: str) -> bool:
+        """Whether somebody holds this."""
+        try:
+            return bool(self._redis.exists(f"sora:held:{name}"))
+        except redis.RedisError:
+            return False
 
     def _first_here(self, name: str, seconds: float) -> bool:
         now = self._monotonic()

@@ -48,3 +48,10 @@ def may_look(ctx: Context, provider: Provider) -> bool:
     """Whether the account may be asked anything now."""
     with ctx.database.statement() as connection:
         return not providers.polls_paused_for(connection, provider.name, provider.account)
+
+
+def followed(provider: str, account: str) -> str:
+    """Under this name whoever follows an account keeps others from looking at its videos: what is
+    due there is seen in the next round.
+    """
+    return f"follow {provider} {account}"

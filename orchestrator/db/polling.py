@@ -77,6 +77,16 @@ def claim_due(
     return to_pairs(connection.execute(_CLAIM_DUE, {**values, "token": token, "lease": lease}))
 
 
+def held(connection: Connection, video_ids: Sequence[str], *, token: str) -> set[str]:
+    """Those of these videos whose lease still has this token."""
+    return set(
+        connection.execute(
+            text("select id from videos where id = any(:ids) and lease_token = :token"),
+            {"ids": list(video_ids), "token": token},
+        ).scalars()
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """The provider still works on it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from orchestrator import looks
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import polling
@@ -17,10 +18,12 @@ from orchestrator.steps.sighting import Pair
 
 ROUND_SECONDS = 60.0
 """Then another message goes on, perhaps in another process."""
-HELD_SECONDS = 15.0
-"""A video is claimed anew after that: it may have been cancelled meanwhile."""
+SURE_SECONDS = 15.0
+"""So often it is asked which of them are still ours: one may have been cancelled meanwhile."""
 SOON_SECONDS = 3.0
 """What is due later than that is given back."""
+MINE_SECONDS = 10.0
+"""For so long a round keeps the sweep from having the same videos looked at one by one."""
 _AT_ONCE = 1000
 
 
@@ -31,7 +34,7 @@ def follow(ctx: Context, name: str, account: str) -> None:
     provider = ctx.catalog.provider(name, account)
     if provider is None:
         return
-    with ctx.crew.alone(f"follow {name} {account}") as alone:
+    with ctx.crew.alone(looks.followed(name, account)) as alone:
         if alone:
             with ctx.leases.hold() as token:
                 _Round(ctx, provider, token).go()
@@ -42,28 +45,43 @@ class _Round:
         self.ctx = ctx
         self.provider = provider
         self.token = token
-        self.held: dict[str, tuple[Pair, float]] = {}
+        self.held: dict[str, Pair] = {}
+        self.name = looks.followed(provider.name, provider.account)
 
     def go(self) -> None:
         """Claim, look, wait; what is held at the end is due at once for whoever comes next."""
-        ends = time.monotonic() + ROUND_SECONDS
+        began = time.monotonic()
+        ends, sure_until = began + ROUND_SECONDS, began + SURE_SECONDS
         try:
-            while not self.ctx.crew.stopped and time.monotonic() < ends:
-                began = time.monotonic()
-                self._give_back(older_than=began - HELD_SECONDS)
-                self._claim(began)
+            while not self.ctx.crew.stopped and began < ends:
+                if began > sure_until:
+                    self._let_go_of_lost()
+                    sure_until = began + SURE_SECONDS
+                self.ctx.limits.hold(self.name, MINE_SECONDS)
+                self._claim()
                 if not self.held:
                     return
-                look = Look(self.ctx, self.provider, self.token)
-                kept = look.at([pair for pair, _ in self.held.values()], within=SOON_SECONDS)
-                self.held = {video.id: self.held[video.id] for video, _ in kept}
-                if kept:
-                    pause = follow_delay(look.minimum, look.listed, len(kept))
-                    self.ctx.crew.pause(min(pause, SOON_SECONDS) - (time.monotonic() - began))
+                self._look(began)
+                began = time.monotonic()
         finally:
-            self._give_back(older_than=time.monotonic())
+            self.ctx.limits.let_go(self.name)
+            with self.ctx.database.statement() as connection:
+                polling.snooze(connection, list(self.held), token=self.token, due_in=0)
 
-    def _claim(self, now: float) -> None:
+    def _look(self, began: float) -> None:
+        look = Look(self.ctx, self.provider, self.token)
+        kept = look.at(list(self.held.values()), within=SOON_SECONDS)
+        self.held = {pair[0].id: pair for pair in kept}
+        if kept:
+            pause = follow_delay(look.minimum, look.listed, len(kept))
+            self.ctx.crew.pause(min(pause, SOON_SECONDS) - (time.monotonic() - began))
+
+    def _let_go_of_lost(self) -> None:
+        with self.ctx.database.statement() as connection:
+            ours = polling.held(connection, list(self.held), token=self.token)
+        self.held = {video_id: pair for video_id, pair in self.held.items() if video_id in ours}
+
+    def _claim(self) -> None:
         """Take all that is due."""
         while True:
             with self.ctx.database.transaction() as connection:
@@ -75,13 +93,6 @@ class _Round:
                     lease=self.ctx.leases.seconds,
                     limit=_AT_ONCE,
                 )
-            self.held |= {pair[0].id: (pair, now) for pair in pairs}
+            self.held |= {pair[0].id: pair for pair in pairs}
             if len(pairs) < _AT_ONCE:
                 return
-
-    def _give_back(self, *, older_than: float) -> None:
-        ids = [video_id for video_id, (_, since) in self.held.items() if since <= older_than]
-        for video_id in ids:
-            del self.held[video_id]
-        with self.ctx.database.statement() as connection:
-            polling.snooze(connection, ids, token=self.token, due_in=0)

@@ -154,7 +154,8 @@ class Look:
         oldest = min(attempt.accepted_at or attempt.sent_at for _, attempt in pairs)
         walk = self.ctx.pool.get(self.provider).walk(
             until=oldest - timedelta(seconds=60),
-            max_pages=MAX_PAGES,
+            # So many calls would show them one by one.
+            max_pages=min(MAX_PAGES, len(pairs)),
             wanted={attempt.canonical_id or "" for _, attempt in pairs},
         )
         self.listed = len(walk.videos)

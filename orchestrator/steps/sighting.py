@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from orchestrator import changes, looks
 from orchestrator.catalog import Provider
@@ -19,7 +20,13 @@ from orchestrator.records import Attempt, Video
 
 RETRY_CEILING = 30.0
 
+AT_ONCE = 200
+"""A list may bring news of thousands at once. The statements compare each with each, and whoever
+locks some in two statements of one transaction waits crosswise with whoever renews their leases.
+"""
+
 Pair = tuple[Video, Attempt]
+Found = TypeVar("Found")
 
 
 @dataclass(slots=True)
@@ -66,12 +73,12 @@ class Sighting:
         return kept
 
     def record(self) -> None:
-        """Write down all of it, in few statements."""
-        with self.ctx.database.transaction() as connection:
-            changed = polling.still_running(connection, self.running, token=self.token)
-            stored = polling.generated(connection, self.generated, token=self.token)
-        changes.ring_stores(self.ctx, stored)
-        changes.published(self.ctx, [*changed, *stored])
+        """Write down all of it. What is ready comes first, since somebody waits for it."""
+        stored = [video for lot in _lots(self.generated) for video in self._store(lot)]
+        for lot in _lots(self.running):
+            with self.ctx.database.transaction() as connection:
+                changed = polling.still_running(connection, lot, token=self.token)
+            changes.published(self.ctx, changed)
         self._observe(stored)
         for (video, attempt), found in self.failed:
             self._fail(video, attempt, found)
@@ -80,6 +87,13 @@ class Sighting:
         for video, _ in self.late:
             self._time_out(video)
         self._overlook()
+
+    def _store(self, lot: Sequence[Generated]) -> list[Video]:
+        with self.ctx.database.transaction() as connection:
+            stored = polling.generated(connection, lot, token=self.token)
+        changes.ring_stores(self.ctx, stored)
+        changes.published(self.ctx, stored)
+        return stored
 
     def _overlook(self) -> None:
         """What could not be seen is looked at later, the more often that happens the later."""
@@ -181,3 +195,7 @@ def charged(ctx: Context, provider: Provider, video: Video, found: ProviderVideo
 def seconds_until(moment: datetime | None) -> float:
     """Seconds from now; 0 for None, negative for what has passed."""
     return 0.0 if moment is None else (moment - datetime.now(UTC)).total_seconds()
+
+
+def _lots(found: Sequence[Found]) -> Iterator[Sequence[Found]]:
+    return (found[start : start + AT_ONCE] for start in range(0, len(found), AT_ONCE))

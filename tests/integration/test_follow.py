@@ -18,7 +18,7 @@ from orchestrator.policies import ENOUGH_DURATIONS, follow_delay
 from orchestrator.providers import Walk
 from orchestrator.records import Video
 from orchestrator.rings import Ring
-from orchestrator.steps import follow
+from orchestrator.steps import follow, sighting
 from tests.rig import ANN, MakeRig, Rig, make_catalog
 
 
@@ -220,6 +220,80 @@ def test_sweep_lets_many_be_followed_and_few_be_polled(make_rig: MakeRig) -> Non
     account = (rig.provider.name, rig.provider.account)
     broker: Any = rig.ctx.broker
     assert [Ring("follow", account, "poll")] == [r for r in broker.rings if r.queue == "poll"]
+
+
+def test_sweep_leaves_the_few_due_to_whoever_follows_their_account(quick: Rig) -> None:
+    """The next round takes them; asked for one by one they would cost a list of their own."""
+    videos = running(quick, 4)
+    late = quick.submitted("late")
+
+    def sweep() -> None:
+        quick.due(late)
+        quick.rings.clear()
+        dispatch.sweep(quick.ctx)
+
+    on_look(quick, sweep, finish(quick, *videos, late))
+    go(quick)
+    rung_meanwhile = [task for task, _ in quick.rings if task == "poll"]
+    other = quick.submitted("other")
+    quick.due(other)
+    dispatch.sweep(quick.ctx)
+
+    assert [] == rung_meanwhile
+    assert "store" == quick.video(late).step
+    assert ["poll"] == [task for task, _ in quick.rings if task == "poll"]
+
+
+def test_news_of_many_is_written_some_at_a_time(
+    quick: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that shows thousands at once neither takes long in one statement nor loses any."""
+    videos = running(quick, 8)
+    written: list[int] = []
+    generated = polling.generated
+
+    def note(connection: Any, found: Any, **options: Any) -> list[Video]:
+        written.append(len(found))
+        return generated(connection, found, **options)
+
+    monkeypatch.setattr(sighting, "AT_ONCE", 3)
+    monkeypatch.setattr(polling, "generated", note)
+    on_look(quick, finish(quick, *videos))
+
+    go(quick)
+
+    assert [3, 3, 2] == written
+    assert ["store"] * 8 == [quick.video(video).step for video in videos]
+
+
+def test_news_wait_for_no_renewal_crosswise(quick: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases are renewed in the order of ids, while some of what they hold is being written: no
+    transaction has locked a later one and then wants an earlier.
+    """
+    first, *_, last = videos = running(quick, 4)
+    renewal = Thread(target=quick.ctx.leases.renew)
+    still_running = polling.still_running
+    query = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+
+    def with_renewal(connection: Any, found: Any, **options: Any) -> list[Video]:
+        changed = still_running(connection, found, **options)
+        renewal.start()
+        while renewal.is_alive() and not quick.sql(query):
+            pass
+        return changed
+
+    monkeypatch.setattr(polling, "still_running", with_renewal)
+
+    def news() -> None:
+        finish(quick, first, *videos[1:3])()
+        quick.upstream.becomes(quick.upstream_id(last), "in_progress", progress=50)
+
+    on_look(quick, news)
+    go(quick)
+    renewal.join()
+
+    assert ["store", "store", "store", "poll"] == [quick.video(video).step for video in videos]
+    assert 50 == quick.video(last).progress
 
 
 def test_unlisted_account_is_never_followed(make_rig: MakeRig) -> None:

@@ -164,3 +164,24 @@ def test_take_leaves_redis_alone_when_it_has_just_been_away(server, clock):
 
     assert 0 == alone.remaining
     assert 1 == again.remaining
+
+
+def test_what_is_held_is_so_for_all_until_it_is_let_go(server, clock):
+    """Two processes, one name; another name is free."""
+    holder, other = limits(server, clock), limits(server, clock)
+
+    holder.hold("follow a", 10)
+    held = [other.held("follow a"), other.held("follow b")]
+    holder.let_go("follow a")
+
+    assert ([True, False], False) == (held, other.held("follow a"))
+
+
+def test_nothing_is_held_when_redis_is_away(clock):
+    """A hint that does not arrive costs a look too many, never one too few."""
+    alone = Limits("redis://127.0.0.1:1/0", monotonic=clock)
+
+    alone.hold("follow a", 10)
+
+    assert not alone.held("follow a")
+    alone.let_go("follow a")

@@ -29,7 +29,14 @@ class NoopProvider:
         """Done, whatever it is."""
         return ProviderVideo(provider_video_id, provider_video_id, "completed", "completed")
 
-    def walk(self, *, until: datetime, max_pages: int, wanted: Collection[str] = ()) -> Walk:
+    def walk(
+        self,
+        *,
+        until: datetime,
+        max_pages: int,
+        wanted: Collection[str] = (),
+        after: str | None = None,
+    ) -> Walk:
         """Nothing to see; whoever walks then asks one by one, which costs nothing here."""
         return Walk((), reached=True, server_offset=timedelta(0))
 

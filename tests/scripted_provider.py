@@ -29,6 +29,7 @@ class ScriptedProvider:
     def __init__(self) -> None:
         self.videos: dict[str, ProviderVideo] = {}
         self.calls: list[tuple[str, str]] = []
+        self.begun: list[str | None] = []
         self.requests: list[CreateRequest] = []
         self.contents: dict[str, bytes] = dict(CONTENTS)
         self.offset = timedelta(0)
@@ -118,10 +119,19 @@ class ScriptedProvider:
         )
         return found
 
-    def walk(self, *, until: datetime, max_pages: int, wanted: Collection[str] = ()) -> Walk:
+    def walk(
+        self,
+        *,
+        until: datetime,
+        max_pages: int,
+        wanted: Collection[str] = (),
+        after: str | None = None,
+    ) -> Walk:
         """See VideoProvider.walk."""
+        self.begun.append(after)
         walk: Walk = self._answer("walk", until.isoformat(), self.listing)
-        return walk
+        places = [place for place, found in enumerate(walk.videos, 1) if found.id == after]
+        return replace(walk, videos=walk.videos[places[0] :]) if places else walk
 
     def listing(self) -> Walk:
         """What its list shows now."""

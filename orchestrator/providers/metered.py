@@ -50,10 +50,18 @@ class MeteredProvider:
         """See `VideoProvider`."""
         return self._counted("retrieve", lambda: self._inner.retrieve(provider_video_id))
 
-    def walk(self, *, until: datetime, max_pages: int, wanted: Collection[str] = ()) -> Walk:
+    def walk(
+        self,
+        *,
+        until: datetime,
+        max_pages: int,
+        wanted: Collection[str] = (),
+        after: str | None = None,
+    ) -> Walk:
         """See `VideoProvider`. All pages are one call here."""
         return self._counted(
-            "walk", lambda: self._inner.walk(until=until, max_pages=max_pages, wanted=wanted)
+            "walk",
+            lambda: self._inner.walk(until=until, max_pages=max_pages, wanted=wanted, after=after),
         )
 
     def delete(self, provider_video_id: str) -> None:

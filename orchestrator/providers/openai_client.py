@@ -78,17 +78,25 @@ class OpenAIVideos:
         """See `VideoProvider`."""
         return self._reading(lambda: self._retrieve(provider_video_id))
 
-    def walk(self, *, until: datetime, max_pages: int, wanted: Collection[str] = ()) -> Walk:
+    def walk(
+        self,
+        *,
+        until: datetime,
+        max_pages: int,
+        wanted: Collection[str] = (),
+        after: str | None = None,
+    ) -> Walk:
         """See `VideoProvider`."""
         listing = self._provider.profile.list
         if listing == "none":
             raise Unsupported(f"Provider {self._provider.name} has no list of its videos.")
         return walk(
-            lambda after: self._reading(lambda: self._page(after)),
+            lambda place: self._reading(lambda: self._page(place)),
             until=until,
             max_pages=max_pages,
             paged=listing == "paged",
             wanted=wanted,
+            after=after,
         )
 
     def delete(self, provider_video_id: str) -> None:

@@ -146,10 +146,19 @@ class VideoProvider(Protocol):
         """
         ...
 
-    def walk(self, *, until: datetime, max_pages: int, wanted: Collection[str] = ()) -> Walk:
+    def walk(
+        self,
+        *,
+        until: datetime,
+        max_pages: int,
+        wanted: Collection[str] = (),
+        after: str | None = None,
+    ) -> Walk:
         """Look through the list, newest first, back to `until` (our clock), or until all that is
         `wanted` (canonical ids) has been seen; such a look is not `reached`.
 
+        Args:
+            after: an id of the provider's: what is newer is left out.
         Raises:
             Unsupported: the profile has no list.
             ProviderBusy, ProviderTransient, ProviderMisconfigured: there is no look to speak of.

@@ -25,9 +25,11 @@ def walk(
     max_pages: int,
     paged: bool,
     wanted: Collection[str] = (),
+    after: str | None = None,
 ) -> Walk:
-    """Fetch pages until the list is known back to `until`, or ends, or repeats itself, or all that
-    is `wanted` (canonical ids) has been seen.
+    """Fetch pages, from the newest or from what comes `after` an id on, until the list is known
+    back to `until`, or ends, or repeats itself, or all that is `wanted` (canonical ids) has been
+    seen.
 
     fetch: from the id after which the page begins (None = the newest) to the page and the server's
     clock minus ours. paged: whether the profile promises pages; a list that does not say `has_more`
@@ -36,7 +38,6 @@ def walk(
     seen: dict[str, ProviderVideo] = {}
     missing = set(wanted)
     offset = timedelta(0)
-    after: str | None = None
     reached = False
     readable = True
     for number in range(max_pages):

@@ -46,6 +46,7 @@ class _Round:
         self.provider = provider
         self.token = token
         self.held: dict[str, Pair] = {}
+        self.begin: str | None = None
         self.name = looks.followed(provider.name, provider.account)
 
     def go(self) -> None:
@@ -69,8 +70,9 @@ class _Round:
                 polling.snooze(connection, list(self.held), token=self.token, due_in=0)
 
     def _look(self, began: float) -> None:
-        look = Look(self.ctx, self.provider, self.token)
+        look = Look(self.ctx, self.provider, self.token, self.begin)
         kept = look.at(list(self.held.values()), within=SOON_SECONDS)
+        self.begin = look.begin
         self.held = {pair[0].id: pair for pair in kept}
         if kept:
             pause = follow_delay(look.minimum, look.listed, len(kept))

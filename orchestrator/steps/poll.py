@@ -7,7 +7,7 @@ A bad look says nothing about a video: only what the provider says of it moves i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -27,7 +27,7 @@ from orchestrator.errors import (
 )
 from orchestrator.lifecycle import Step
 from orchestrator.policies import ENOUGH_DURATIONS, poll_delay
-from orchestrator.providers import ProviderVideo
+from orchestrator.providers import ProviderVideo, Walk
 from orchestrator.records import Attempt, ProviderState, Video
 from orchestrator.steps.sighting import Pair, Sighting, charged, seconds_until
 
@@ -40,6 +40,10 @@ MANY = 10
 MAX_PAGES = 500
 MUCH = 4
 """Where at least every so many-th entry of a list is wanted, one look stands for many."""
+SKIP_LESS = 1000
+"""A round of a follower begins so many entries before the newest that the last one wanted: what is
+due next is a little newer.
+"""
 BAD_ANSWERS = 2
 """One that cannot be read says little of the others; after two the provider is left alone."""
 
@@ -72,10 +76,11 @@ class Look:
     """One look at some videos of one account: asks, and judges the answers.
 
     `minimum`: seconds between two looks at a video. `listed`: how many videos its list has shown,
-    `shared` if it showed many of those that are followed.
+    `shared` if it showed many of those that are followed. `begin`: the provider's id after which
+    the walk through the list begins, and then the one after which the next could.
     """
 
-    def __init__(self, ctx: Context, provider: Provider, token: str):
+    def __init__(self, ctx: Context, provider: Provider, token: str, begin: str | None = None):
         self.ctx = ctx
         self.provider = provider
         self.token = token
@@ -86,6 +91,7 @@ class Look:
         self.listed = 0
         self.follows = False
         self.shared = False
+        self.begin = begin
 
     def at(self, pairs: Sequence[Pair], *, within: float = 0.0) -> list[Pair]:
         """Look at all of them, and record what was seen. Returns those of which there is nothing to
@@ -151,13 +157,26 @@ class Look:
         """Judge what the list shows; the rest is returned, to be asked for one by one: absence says
         nothing.
         """
+        if self.begin is None:
+            return self._walk_after(None, pairs)
+        try:
+            remaining = self._walk_after(self.begin, pairs)
+        except (ProviderTransient, Unsupported):
+            # Perhaps that one is gone.
+            remaining = list(pairs)
+        return self._walk_after(None, remaining) if len(remaining) >= LIST_FROM else remaining
+
+    def _walk_after(self, begin: str | None, pairs: Sequence[Pair]) -> list[Pair]:
         oldest = min(attempt.accepted_at or attempt.sent_at for _, attempt in pairs)
+        wanted = {attempt.canonical_id or "" for _, attempt in pairs}
         walk = self.ctx.pool.get(self.provider).walk(
             until=oldest - timedelta(seconds=60),
             # So many calls would show them one by one.
             max_pages=min(MAX_PAGES, len(pairs)),
-            wanted={attempt.canonical_id or "" for _, attempt in pairs},
+            wanted=wanted,
+            after=begin,
         )
+        self.begin = self._before(walk, wanted)
         self.listed = len(walk.videos)
         self.shared = self.follows and self.listed <= MUCH * len(pairs)
         listed = {found.canonical_id: found for found in walk.videos}
@@ -169,6 +188,14 @@ class Look:
             else:
                 self._judge(pair, found)
         return remaining
+
+    def _before(self, walk: Walk, wanted: Collection[str]) -> str | None:
+        """After which one the next walk may begin; None: at the newest."""
+        if self.provider.profile.list != "paged":
+            return None
+        places = (n for n, found in enumerate(walk.videos) if found.canonical_id in wanted)
+        place = next(places, 0) - SKIP_LESS
+        return walk.videos[place].id if place >= 0 else None
 
     def _judge(self, pair: Pair, found: ProviderVideo) -> None:
         video, attempt = pair

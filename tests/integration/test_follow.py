@@ -18,7 +18,7 @@ from orchestrator.policies import ENOUGH_DURATIONS, follow_delay
 from orchestrator.providers import Walk
 from orchestrator.records import Video
 from orchestrator.rings import Ring
-from orchestrator.steps import follow, sighting
+from orchestrator.steps import follow, poll, sighting
 from tests.rig import ANN, MakeRig, Rig, make_catalog
 
 
@@ -242,6 +242,54 @@ def test_sweep_leaves_the_few_due_to_whoever_follows_their_account(quick: Rig) -
     assert [] == rung_meanwhile
     assert "store" == quick.video(late).step
     assert ["poll"] == [task for task, _ in quick.rings if task == "poll"]
+
+
+@pytest.fixture
+def deep(make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """A rig with a paged list, whose walks may skip what is newer than anything wanted."""
+    monkeypatch.setattr(poll, "SKIP_LESS", 1)
+    return make_rig(poll_min_seconds=0.05, catalog=make_catalog(list="paged"))
+
+
+def newer(rig: Rig, number: int) -> list[Video]:
+    """So many that nobody wants to look at yet."""
+    videos = [rig.submitted(f"newer kite {n}") for n in range(number)]
+    for video in videos:
+        rig.sql("update videos set due_at = now() + interval '1 day' where id = :id", id=video.id)
+    return videos
+
+
+def test_follow_skips_what_is_newer_than_all_that_it_wants(deep: Rig) -> None:
+    """Half of a long list may be videos that cannot be done yet. What becomes due among them is
+    seen all the same.
+    """
+    videos = running(deep, 4)
+    late = newer(deep, 5)[-1]
+    on_look(deep, lambda: None, lambda: deep.due(late), finish(deep, *videos, late))
+
+    go(deep)
+
+    first, *others = deep.upstream.begun
+    assert first is None
+    assert others[0] is not None
+    assert ["store"] * 5 == [deep.video(video).step for video in (*videos, late)]
+
+
+def test_follow_begins_at_the_newest_when_its_place_is_gone(deep: Rig) -> None:
+    """A provider that does not know the id any longer answers with nothing, or with an error."""
+    videos = running(deep, 4)
+    newer(deep, 5)
+
+    def gone() -> Walk:
+        finish(deep, *videos)()
+        raise ProviderTransient("No such video.")
+
+    deep.upstream.script("walk", deep.upstream.listing, gone)
+    go(deep)
+
+    assert [None, True, None] == [begin and True for begin in deep.upstream.begun]
+    assert ["store"] * 4 == [deep.video(video).step for video in videos]
+    assert 0 == deep.upstream.count("retrieve")
 
 
 def test_news_of_many_is_written_some_at_a_time(

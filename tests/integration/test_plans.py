@@ -194,6 +194,9 @@ QUERIES = {
         c, [f"video_{n:032x}" for n in range(2001, 2101)], "poll", token="t", lease=30
     ),
     "polling.claim_due": lambda c: polling.claim_due(c, *ACCOUNT, token="t", **LATER, lease=30),
+    "polling.held": lambda c: polling.held(
+        c, [f"video_{n:032x}" for n in range(2001, 2101)], token="t"
+    ),
     "polling.still_running": lambda c: polling.still_running(
         c, [polling.Running(f"video_{n:032x}", 5, 3.0) for n in range(2001, 2101)], token="t"
     ),

@@ -51,6 +51,15 @@ def test_pages_are_followed_to_the_end() -> None:
     assert ["v1", "v2", "v3"] == [video.id for video in look.videos]
 
 
+def test_a_walk_may_begin_after_an_id() -> None:
+    """The first page is the one that comes after it."""
+    lists = Lists(page([video(2), video(1)]))
+
+    walk(lists, until=LONG_AGO, max_pages=10, paged=True, after="newer")
+
+    assert ["newer"] == lists.asked
+
+
 def test_an_empty_list_is_a_complete_look() -> None:
     """Nothing there is something known."""
     assert Lists(page([])).walk().reached

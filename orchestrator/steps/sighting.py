@@ -107,19 +107,20 @@ class Sighting:
                 polling.snooze(connection, ids, token=self.token, due_in=wait, failed=True)
 
     def _observe(self, stored: Sequence[Video]) -> None:
-        """Learn how long such videos take; a sample now and then is enough."""
-        by_id = {item.id: item.n for item in self.generated}
-        for video in stored[:1]:
-            if by_id and self.ctx.limits.once(
-                f"observed:{self.provider.name}:{looks.kind_of_work(video)}", 1.0
-            ):
-                with self.ctx.database.statement() as connection:
-                    attempt = attempts.accepted_of(connection, video.id)
-                    if attempt is None or attempt.accepted_at is None or attempt.ended_at is None:
-                        continue
-                    took = (attempt.ended_at - attempt.accepted_at).total_seconds()
-                    name, account = self.provider.name, self.provider.account
-                    providers.observe(connection, name, account, looks.kind_of_work(video), took)
+        """Learn how long such videos take; a sample now and then is enough. Any of them: the first
+        ones have been at work the longest.
+        """
+        if not stored:
+            return
+        video = stored[int(self.ctx.dice() * len(stored))]
+        name, account, kind = video.provider, video.account, looks.kind_of_work(video)
+        if not self.ctx.limits.once(f"observed:{name}:{kind}", 1.0):
+            return
+        with self.ctx.database.statement() as connection:
+            attempt = attempts.accepted_of(connection, video.id)
+            if attempt is not None and attempt.accepted_at and attempt.ended_at:
+                took = (attempt.ended_at - attempt.accepted_at).total_seconds()
+                providers.observe(connection, name, account, kind, took)
 
     def _fail(self, video: Video, attempt: Attempt, found: ProviderVideo) -> None:
         with self.ctx.database.transaction() as connection:

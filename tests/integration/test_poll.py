@@ -535,6 +535,24 @@ def test_next_look_honours_the_providers_hint(rig: Rig) -> None:
     assert 115 < wait(rig, video) <= 120
 
 
+def test_durations_are_learnt_from_any_of_those_that_are_done(rig: Rig) -> None:
+    """The first of a look are those that took the longest: by them all others would be looked at
+    too late.
+    """
+    old = [rig.submitted(f"old {n}") for n in range(2)]
+    rig.pass_time(100)
+    young = [rig.submitted(f"young {n}") for n in range(3)]
+    rig.pass_time(20)
+    for video in (*old, *young):
+        rig.upstream.becomes(rig.upstream_id(video), "completed")
+
+    rig.look(*old, *young)
+
+    state = rig.state()
+    assert state is not None
+    assert 20 <= state.durations["sora-2 4"][0] < 23
+
+
 def test_durations_are_learnt_from_finished_videos(rig: Rig) -> None:
     """How long such videos take is kept by model and length."""
     video = rig.submitted(seconds="8")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import structlog
 
-from orchestrator import changes, outcomes, unknowns
+from orchestrator import acceptances, changes, unknowns
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import attempts, looks, transitions
@@ -93,7 +93,7 @@ def look(ctx: Context, provider: Provider, pair: Open) -> None:
         canonical = provider.profile.canonical_id(raw_id)
         # The id by which it was asked for is known to work; another spelling may not.
         named = replace(found, id=raw_id, canonical_id=canonical)
-        if outcomes.accepted(ctx, provider, video.id, attempt.n, named, token=None) is None:
+        if acceptances.accepted(ctx, provider, video.id, attempt.n, named, token=None) is None:
             _refuse(ctx, provider, pair, TAKEN)
 
 

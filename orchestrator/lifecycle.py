@@ -12,7 +12,7 @@ and reads this table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -180,6 +180,8 @@ class Transition:
 ACCEPT = Transition(
     "accept", frozenset({Status.QUEUED}), Status.IN_PROGRESS, (EventType.STATUS_CHANGED,)
 )
+ACCEPT_FINISHED = replace(ACCEPT, events=(*ACCEPT.events, EventType.PROGRESS))
+"""The same where the provider's answer is the finished video."""
 COMPLETE = Transition(
     "complete",
     frozenset({Status.IN_PROGRESS}),

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from orchestrator import adoptions, changes, looks, outcomes, unknowns
+from orchestrator import acceptances, adoptions, changes, looks, outcomes, unknowns
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import attempts, providers
@@ -116,7 +116,7 @@ def _adopt(ctx: Context, provider: Provider, walk: Walk) -> Matched:
     for (video, attempt), found in matched.pairs:
         log.info("adopting", video_id=video.id, attempt=attempt.n, provider=provider.name)
         ctx.meters.count(RECONCILED, provider.name, "adopted")
-        outcomes.accepted(ctx, provider, video.id, attempt.n, found, token=None)
+        acceptances.accepted(ctx, provider, video.id, attempt.n, found, token=None)
     unclaimed = len(strange) - len(matched.pairs) - matched.expected
     with ctx.database.statement() as connection:
         # Other applications may share the account: what nobody here asked for is counted, never
@@ -234,7 +234,7 @@ def _send_again(ctx: Context, provider: Provider, pair: Open, token: str) -> Non
             looks = {"looks": min(attempt.looks + 1, 1000)}
             look_rows.change(connection, attempt, looks, due_in=max(error.retry_after or 0, wait))
     else:
-        outcomes.accepted(ctx, provider, video.id, attempt.n, found, token=None)
+        acceptances.accepted(ctx, provider, video.id, attempt.n, found, token=None)
 
 
 def _as_provider_error(error: ProviderAmbiguous | StorageError) -> ProviderError:

@@ -11,18 +11,22 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from orchestrator.db.polling import Generated
 from orchestrator.db.prepared import often
 
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The provider's id of an attempt, learnt by whoever has this lease of its video."""
+    """The provider's id of an attempt, learnt by whoever has this lease of its video; `finished` if
+    the answer was the finished video.
+    """
 
     video_id: str
     n: int
     provider_video_id: str
     canonical_id: str
     token: str
+    finished: Generated | None = None
 
 
 def write(connection: Connection, found: Sequence[Acceptance]) -> set[str]:
@@ -40,6 +44,9 @@ def write(connection: Connection, found: Sequence[Acceptance]) -> set[str]:
             "raws": [item.provider_video_id for item in found],
             "canonicals": [item.canonical_id for item in found],
             "tokens": [item.token for item in found],
+            "words": [item.finished and item.finished.upstream_status for item in found],
+            "costs": [item.finished and item.finished.cost for item in found],
+            "expiries": [item.finished and item.finished.content_expires_at for item in found],
         },
     )
     return set(rows.scalars())
@@ -49,13 +56,14 @@ _WRITE = often(
     text(
         """
     with w as (select * from unnest(cast(:ids as text[]), cast(:ns as integer[]),
-        cast(:raws as text[]), cast(:canonicals as text[]), cast(:tokens as text[]))
-        as w(id, n, raw, canonical, token)),
+        cast(:raws as text[]), cast(:canonicals as text[]), cast(:tokens as text[]),
+        cast(:words as text[]), cast(:costs as numeric[]), cast(:expiries as timestamptz[]))
+        as w(id, n, raw, canonical, token, word, cost, expires)),
     -- By their ids alone: an index of what is queued would be walked through, backlog and all.
     v as materialized (
       select id, status, lease_token from videos where id = any(:ids) order by id for update),
     held as (
-      select a.video_id, a.n, w.raw, w.canonical from w
+      select a.video_id, a.n, w.raw, w.canonical, w.word, w.cost, w.expires from w
       join v on v.id = w.id collate "C" join attempts a on a.video_id = v.id and a.n = w.n
       where v.status = 'queued' and v.lease_token = w.token
         and a.state = 'sent' and a.canonical_id is null
@@ -63,7 +71,10 @@ _WRITE = often(
           and o.ended_at is null and not o.detached)
       order by a.video_id for update of a)
     update attempts a set state = 'accepted', provider_video_id = h.raw,
-      canonical_id = h.canonical, accepted_at = clock_timestamp(), ended_at = null,
+      canonical_id = h.canonical, accepted_at = clock_timestamp(),
+      ended_at = case when h.expires is not null then clock_timestamp() end,
+      upstream_status = coalesce(h.word, a.upstream_status), cost = coalesce(h.cost, a.cost),
+      content_expires_at = coalesce(h.expires, a.content_expires_at),
       detached = false, due_at = null, lease_token = null, lease_until = null
     from held h where a.video_id = h.video_id and a.n = h.n
     returning a.video_id

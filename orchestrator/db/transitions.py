@@ -29,12 +29,17 @@ class After(float):
 
 _SETTABLE = frozenset(column.name for column in videos.columns) - {"id", "status", "seq"}
 _MOMENTS = frozenset(c.name for c in videos.columns if isinstance(c.type, DateTime))
+_SETTLED = dict.fromkeys(
+    ("lease_token", "lease_until", "rung_at", "missing_since", "hold_reason"), "null"
+) | {"updated_at": "now()", "failures": "0"}
+"""Whoever held it, or waited for it, has nothing to do with its next step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mover:
     """One of several videos that make the same move: what its events say besides from and to, the
-    columns in which it differs from the others, and the lease that a guard may ask for.
+    columns in which it differs from the others (times in seconds from now, `cost_actual` as what is
+    added to it), and the lease that a guard may ask for.
     """
 
     video_id: str
@@ -99,9 +104,9 @@ def transition_all(
         "settle": settle,
         **(params or {}),
     }
-    assigned = {}
+    assigned = dict(_SETTLED)
     if move.target in TERMINAL:
-        assigned = {"finished_at": "coalesce(v.finished_at, now())", "step": "null"}
+        assigned |= {"finished_at": "coalesce(v.finished_at, now())", "step": "null"}
         assigned["due_at"] = "null"
     if settle is not None:
         assigned["quota_state"] = (
@@ -148,6 +153,8 @@ def _own_assignments(
     return {
         name: f"now() + make_interval(secs => e.own_{name})"
         if name in _MOMENTS
+        else f"v.{name} + e.own_{name}"
+        if name == "cost_actual"
         else f"e.own_{name}"
         for name in names
     }
@@ -165,10 +172,7 @@ def _statement(guard: str, changes: str, own: tuple[str, ...]) -> Any:
         old as (select id, status, quota_state from videos where id = any(:ids) order by id
           for update),
         moved as (
-          update videos v set status = :target, seq = v.seq + :told, updated_at = now(),
-            lease_token = null,
-            lease_until = null, rung_at = null, failures = 0, missing_since = null, hold_reason =
-            null {changes}
+          update videos v set status = :target, seq = v.seq + :told {changes}
           from old join e on e.id = old.id collate "C"
           where v.id = old.id and old.status = any(:sources) and {guard}
           returning v.*, old.status as old_status, old.quota_state as old_quota_state,

@@ -17,7 +17,7 @@ from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.crew import Stopped
 from orchestrator.db import polling, providers
-from orchestrator.db.polling import Generated, Running
+from orchestrator.db.polling import Running
 from orchestrator.errors import (
     ProviderBusy,
     ProviderError,
@@ -29,7 +29,8 @@ from orchestrator.lifecycle import Step
 from orchestrator.policies import ENOUGH_DURATIONS, poll_delay
 from orchestrator.providers import ProviderVideo, Walk
 from orchestrator.records import Attempt, ProviderState, Video
-from orchestrator.steps.sighting import Pair, Sighting, charged, seconds_until
+from orchestrator.results import generated
+from orchestrator.steps.sighting import Pair, Sighting, seconds_until
 
 log = structlog.get_logger(__name__)
 
@@ -200,7 +201,7 @@ class Look:
     def _judge(self, pair: Pair, found: ProviderVideo) -> None:
         video, attempt = pair
         if found.status == "completed":
-            self.seen.generated.append(self._generated(video, attempt, found))
+            self.seen.generated.append(generated(self.ctx, self.provider, video, attempt, found))
         elif found.status == "failed":
             self.seen.failed.append((pair, found))
         else:
@@ -212,19 +213,6 @@ class Look:
             self.seen.running.append(
                 Running(video.id, progress, self._delay(video, attempt, found))
             )
-
-    def _generated(self, video: Video, attempt: Attempt, found: ProviderVideo) -> Generated:
-        now = datetime.now(UTC)
-        expires = now + self.provider.profile.retention
-        if found.expires_at is not None and found.expires_at > now:
-            expires = found.expires_at
-        return Generated(
-            video.id,
-            attempt.n,
-            found.raw_status,
-            charged(self.ctx, self.provider, video, found),
-            expires,
-        )
 
     def _delay(self, video: Video, attempt: Attempt, found: ProviderVideo) -> float:
         age = (datetime.now(UTC) - (attempt.accepted_at or attempt.sent_at)).total_seconds()

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import TypeVar
 
 from orchestrator import changes, looks
@@ -184,13 +183,6 @@ class Sighting:
                 attempts.detach(connection, video.id)
         if failed is not None:
             changes.published(self.ctx, [failed])
-
-
-def charged(ctx: Context, provider: Provider, video: Video, found: ProviderVideo) -> Decimal:
-    """What the provider charges for what it has made, which may differ from what was asked for."""
-    # Of an extension the provider tells the length with its source, which was paid for before.
-    seconds = video.extension_seconds or found.seconds or video.seconds
-    return ctx.catalog.price(provider, video.model, found.size or video.size, seconds)
 
 
 def seconds_until(moment: datetime | None) -> float:

@@ -10,7 +10,8 @@ from types import MappingProxyType
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from orchestrator import outcomes, unknowns
+from orchestrator import acceptances, outcomes, unknowns
+from orchestrator.acceptances import Taken
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.crew import Stopped
@@ -30,7 +31,6 @@ from orchestrator.errors import (
 )
 from orchestrator.fingerprints import lane
 from orchestrator.lifecycle import Kind
-from orchestrator.outcomes import Taken
 from orchestrator.providers import CreateRequest, InputReference, ProviderVideo
 from orchestrator.records import Attempt, Video
 from orchestrator.rings import Ring
@@ -69,7 +69,7 @@ def submit(
         for one, outcome in ctx.crew.settle(
             claimed,
             lambda one: _bring(ctx, one, token, origins),
-            partial(outcomes.accepted_all, ctx),
+            partial(acceptances.accepted_all, ctx),
             name="accept",
         ):
             if isinstance(outcome, Stopped):

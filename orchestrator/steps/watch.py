@@ -17,7 +17,7 @@ from orchestrator.lifecycle import AttemptState
 from orchestrator.policies import poll_delay
 from orchestrator.providers import ProviderVideo
 from orchestrator.records import Attempt, Video
-from orchestrator.steps.sighting import charged
+from orchestrator.results import charged
 
 log = structlog.get_logger(__name__)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from orchestrator import context, outcomes
+from orchestrator import acceptances, context
 from orchestrator.db.engine import Database
 from orchestrator.steps import pictures, poll, store, submit
 
@@ -64,7 +64,7 @@ submit.submit = _counted("submit", submit.submit)
 poll.poll = _counted("poll", poll.poll)
 store.store = _counted("store", store.store)
 # What came back is written by a thread of its own.
-outcomes.accepted_all = _counted("submit", outcomes.accepted_all, committed=1)
+acceptances.accepted_all = _counted("submit", acceptances.accepted_all, committed=1)
 store.complete_all = _counted("store", store.complete_all, committed=1)
 pictures.add = _counted("store", pictures.add, committed=2)
 

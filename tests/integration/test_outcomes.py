@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator import audit, dispatch, endings, holds, outcomes
+from orchestrator import acceptances, audit, dispatch, endings, holds
 from orchestrator.errors import (
     Conflict,
     InvalidRequest,
@@ -299,7 +299,7 @@ def test_acceptance_is_recorded_once_when_it_is_told_twice(rig: Rig) -> None:
     found = rig.upstream.has(prompt=video.prompt)
 
     moved = race(
-        *[lambda: outcomes.accepted(rig.ctx, rig.provider, video.id, 1, found, token=None)] * 6
+        *[lambda: acceptances.accepted(rig.ctx, rig.provider, video.id, 1, found, token=None)] * 6
     )
 
     assert 1 == sum(isinstance(answer, Video) for answer in moved)

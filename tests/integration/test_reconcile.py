@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator import dispatch, endings, outcomes, unknowns
+from orchestrator import acceptances, dispatch, endings, unknowns
 from orchestrator.errors import (
     ProviderAmbiguous,
     ProviderBusy,
@@ -385,7 +385,7 @@ def test_answer_that_comes_during_a_failing_look_is_kept(rig: Rig) -> None:
     def late() -> Walk:
         (attempt,) = rig.attempts(video)
         found = rig.upstream.has(prompt="a red kite")
-        outcomes.accepted(rig.ctx, rig.provider, video.id, attempt.n, found, token=None)
+        acceptances.accepted(rig.ctx, rig.provider, video.id, attempt.n, found, token=None)
         raise ProviderTransient
 
     rig.upstream.script("walk", late)

@@ -41,9 +41,9 @@ MANY = 10
 MAX_PAGES = 500
 MUCH = 4
 """Where at least every so many-th entry of a list is wanted, one look stands for many."""
-SKIP_LESS = 1000
+SKIP_LESS = 300
 """A round of a follower begins so many entries before the newest that the last one wanted: what is
-due next is a little newer.
+due next may be a little newer. That one was the earliest of many, so the next is rarely earlier.
 """
 BAD_ANSWERS = 2
 """One that cannot be read says little of the others; after two the provider is left alone."""

@@ -88,7 +88,8 @@ def _accepted_together(ctx: Context, taken: Sequence[Taken]) -> set[str]:
 
 def _acceptance(ctx: Context, one: Taken) -> Acceptance:
     finished = None
-    if one.found.status == "completed":
+    # Not any word that we read so: in an answer to a create `success` may be that of the request.
+    if one.found.status == one.found.raw_status == Status.COMPLETED:
         finished = results.generated(ctx, one.provider, one.video, one.attempt, one.found)
     return Acceptance(
         one.video.id, one.attempt.n, one.found.id, one.found.canonical_id, one.token, finished

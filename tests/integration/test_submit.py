@@ -104,6 +104,15 @@ def test_submit_keeps_what_a_former_attempt_has_cost_when_the_answer_is_finished
     rig.sql("update videos set cost_actual = cost_actual - 5")
 
 
+def test_submit_polls_when_the_answer_may_speak_of_the_request(rig: Rig) -> None:
+    """A look reads `success` as finished; a create may have been the success itself."""
+    rig.upstream.script("create", finished(rig, raw_status="success"))
+
+    video = rig.submitted()
+
+    assert ("poll", Decimal(0)) == (video.step, video.cost_actual)
+
+
 def test_submit_tells_the_finished_from_the_running_when_a_message_has_both(rig: Rig) -> None:
     """Each goes its own way, in one transaction."""
     rig.upstream.script("create", finished(rig))

@@ -20,17 +20,19 @@ FEW, MANY = "orchestrator, 10,000 at work", "orchestrator, 100,000 at work"
 _SHORT_FEW, _SHORT_MANY = "orchestrator, 500 at work", "orchestrator, 5,000 at work"
 _MEAN_SECONDS = 200.0
 """How long one of the few takes; one of the many takes ten times as long."""
-_WARMUP_SECONDS = 30.0
-# As they lie there once they have been accepted. What they were asked for is a document of the
+_WARMUP_SECONDS, _SHORT_WARMUP_SECONDS = 120.0, 30.0
+"""So long it takes to claim all at once, and to learn how long they take."""
+# As they lie there once they have been looked at. What they were asked for is a document of the
 # provider's numbers.
 _BEGUN = """
 with given as (select n - 1 as n, age, 'video_' || lpad(to_hex(n - 1), 32, '0') as id,
     'user-' || n %% 100 as user_id, now() - age * interval '1 s' as at
   from unnest(%(ages)s) with ordinality g(age, n)),
 v as (insert into videos (id, user_id, model, status, prompt, size, seconds, provider, account,
-    step, due_at, admitted_at, created_at, rank_at, deadline_at, quota_period, fingerprint, seq)
+    progress, step, due_at, admitted_at, created_at, rank_at, deadline_at, quota_period,
+    fingerprint, seq)
   select id, user_id, %(model)s, 'in_progress', replace(%(prompt)s, '#', n::text), %(size)s,
-    %(seconds)s, 'fast', 'bench', 'poll', now() + random() * interval '10 s', at, at, at,
+    %(seconds)s, 'fast', 'bench', 50, 'poll', now() + random() * interval '10 s', at, at, at,
     at + interval '1 hour', now(), md5(id), 3 from given)
 insert into attempts (video_id, n, user_id, provider, account, state, sent_at, accepted_at,
   provider_video_id, canonical_id)
@@ -53,7 +55,7 @@ def _run(stage: Stage, scale: Scale, number: int, mean: float) -> Metrics:
     queues = [WITHOUT_STORE, "store"]
     with running(stage, scale, queues=queues, durations=durations, begun=number) as stack:
         _begin(stack, [age for age, _ in begun(number, *durations)])
-        time.sleep(_WARMUP_SECONDS)
+        time.sleep(_WARMUP_SECONDS if scale.full else _SHORT_WARMUP_SECONDS)
         watch = Watch(stack)
         before, cpu, since = stack.seen()["calls"], _cpu(stack), time.time()
         with watch:

@@ -179,6 +179,11 @@ class Crew:
                     self._busy.discard(name)
 
     @property
+    def busy(self) -> int:
+        """How many names are somebody's at the moment, see `alone`."""
+        return len(self._busy)
+
+    @property
     def stopped(self) -> bool:
         """Whether this process ends."""
         return self._stopped.is_set()

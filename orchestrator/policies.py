@@ -7,6 +7,8 @@ from statistics import median
 
 from orchestrator.lifecycle import Status
 
+FREE_CALLS = 10.0
+"""So many calls a second a list may always cost."""
 POLL_CEILING = 15.0
 PICTURE_WAITS = (60.0, 300.0, 1200.0)
 """Seconds after which pictures that could not be fetched are tried again."""
@@ -76,11 +78,15 @@ def circuit_wait(failures: int, dice: float) -> float:
     )
 
 
-def follow_delay(minimum: float, listed: int, watched: int) -> float:
+def follow_delay(minimum: float, listed: int, watched: int, *, ended: float | None = None) -> float:
     """Seconds from one look through a list to the next: as between two looks at one video, or down
-    to half of that where a page of 100 shows at least 50 videos that we want to know about.
+    to half of that where a page of 100 shows at least 50 videos that we want to know about. A long
+    list is looked through more seldom: with a call for each video that ends, or FREE_CALLS.
+
+    ended: how many videos end in a second, as far as that is known.
     """
-    return minimum * min(1.0, max(0.5, listed / max(1, 4 * watched)))
+    delay = minimum * min(1.0, max(0.5, listed / max(1, 4 * watched)))
+    return delay if ended is None else max(delay, listed / 100 / max(ended, FREE_CALLS))
 
 
 def client_delay(age: float) -> float:

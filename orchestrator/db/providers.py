@@ -4,6 +4,9 @@ them learns for all.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, bindparam, select, text
 
 from orchestrator.db.prepared import often
@@ -183,27 +186,36 @@ def spend(connection: Connection, name: str, account: str, *, creates: int) -> N
     )
 
 
-def observe(connection: Connection, name: str, account: str, key: str, seconds: float) -> None:
-    """Remember how long a video of this kind took, from acceptance to the end: the last few are
+def observe(
+    connection: Connection, name: str, account: str, key: str, seconds: Sequence[float]
+) -> None:
+    """Remember how long videos of this kind took, from acceptance to the end: the last few are
     kept.
     """
     connection.execute(
         text(
             f"""
             insert into providers as p (name, account, durations)
-            values (:name, :account, jsonb_build_object(cast(:key as text),
-            jsonb_build_array(cast(:seconds as float))))
+            values (:name, :account,
+              jsonb_build_object(cast(:key as text), cast(:seconds as jsonb)))
             on conflict (name, account) do update set updated_at = now(), durations = p.durations
               || jsonb_build_object(
               cast(:key as text), coalesce((
                 select jsonb_agg(d.value order by d.place) from (
                   select * from jsonb_array_elements(p.durations -> :key) with ordinality
                     d(value, place)
-                  order by place desc limit {OBSERVED_DURATIONS - 1}) d), cast('[]' as jsonb))
-              || jsonb_build_array(cast(:seconds as float)))
+                  order by place desc limit {OBSERVED_DURATIONS} - :number) d),
+                cast('[]' as jsonb))
+              || cast(:seconds as jsonb))
             """
         ),
-        {"name": name, "account": account, "key": key, "seconds": round(seconds, 3)},
+        {
+            "name": name,
+            "account": account,
+            "key": key,
+            "seconds": json.dumps([round(one, 3) for one in seconds]),
+            "number": len(seconds),
+        },
     )
 
 

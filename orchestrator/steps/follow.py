@@ -12,24 +12,34 @@ from orchestrator import looks
 from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import polling
-from orchestrator.policies import follow_delay
+from orchestrator.policies import POLL_CEILING, follow_delay
 from orchestrator.steps.poll import Look
 from orchestrator.steps.sighting import Pair
 
-ROUND_SECONDS = 60.0
-"""Then another message goes on, perhaps in another process."""
+ROUND_SECONDS, LONG_ROUND_SECONDS = 60.0, 600.0
+"""Then another message goes on, perhaps in another process. To give 50,000 videos back and to claim
+them anew takes half a minute, so where FEW accounts are followed a round is long.
+"""
+FEW = 8
+"""So many may be followed in a process without a thought for its threads, which mostly wait. With
+more, nobody waits for a next look that is many seconds away.
+"""
 SURE_SECONDS = 15.0
 """So often it is asked which of them are still ours: one may have been cancelled meanwhile."""
 SOON_SECONDS = 3.0
-"""What is due later than that is given back."""
-MINE_SECONDS = 10.0
-"""For so long a round keeps the sweep from having the same videos looked at one by one."""
+"""What is due later than that, and after the next round, is given back."""
+MINE_SECONDS = 30.0
+"""For so long a round keeps the sweep from having the same videos looked at one by one: longer than
+it takes until the next one.
+"""
+_JITTER = 1.25
+"""Due times are spread: to be kept until the next round, a video may be due so much after it."""
 _AT_ONCE = 1000
 
 
 def follow(ctx: Context, name: str, account: str) -> None:
-    """Look at what is due at an account until nothing is left, this process stops, or a minute has
-    passed. Returns at once if somebody in this process is at it.
+    """Look at what is due at an account until nothing is left, this process stops, or some
+    minutes have passed. Returns at once if somebody in this process is at it.
     """
     provider = ctx.catalog.provider(name, account)
     if provider is None:
@@ -47,12 +57,16 @@ class _Round:
         self.token = token
         self.held: dict[str, Pair] = {}
         self.begin: str | None = None
+        self.began: float | None = None
+        self.pause = 0.0
         self.name = looks.followed(provider.name, provider.account)
 
     def go(self) -> None:
         """Claim, look, wait; what is held at the end is due at once for whoever comes next."""
         began = time.monotonic()
-        ends, sure_until = began + ROUND_SECONDS, began + SURE_SECONDS
+        few = self.ctx.crew.busy <= FEW
+        ends = began + (LONG_ROUND_SECONDS if few else ROUND_SECONDS)
+        sure_until = began + SURE_SECONDS
         try:
             while not self.ctx.crew.stopped and began < ends:
                 if began > sure_until:
@@ -62,21 +76,24 @@ class _Round:
                 self._claim()
                 if not self.held:
                     return
-                self._look(began)
+                self._look(began, patient=few)
                 began = time.monotonic()
         finally:
             self.ctx.limits.let_go(self.name)
             with self.ctx.database.statement() as connection:
                 polling.snooze(connection, list(self.held), token=self.token, due_in=0)
 
-    def _look(self, began: float) -> None:
+    def _look(self, began: float, *, patient: bool) -> None:
         look = Look(self.ctx, self.provider, self.token, self.begin)
-        kept = look.at(list(self.held.values()), within=SOON_SECONDS)
+        next_round = min(max(self.pause, look.minimum if patient else 0.0), POLL_CEILING)
+        kept = look.at(list(self.held.values()), within=max(SOON_SECONDS, _JITTER * next_round))
         self.begin = look.begin
         self.held = {pair[0].id: pair for pair in kept}
         if kept:
-            pause = follow_delay(look.minimum, look.listed, len(kept))
-            self.ctx.crew.pause(min(pause, SOON_SECONDS) - (time.monotonic() - began))
+            ended = None if self.began is None else look.ended / (began - self.began)
+            pause = follow_delay(look.minimum, look.listed, len(kept), ended=ended)
+            self.began, self.pause = began, min(pause, POLL_CEILING)
+            self.ctx.crew.pause(self.pause - (time.monotonic() - began))
 
     def _let_go_of_lost(self) -> None:
         with self.ctx.database.statement() as connection:

@@ -38,7 +38,7 @@ LIST_FROM = 4
 """From so many videos on, a look through the list is cheaper than single ones."""
 MANY = 10
 """From so many single looks on, they are made at once."""
-MAX_PAGES = 500
+MAX_PAGES = 5000
 MUCH = 4
 """Where at least every so many-th entry of a list is wanted, one look stands for many."""
 SKIP_LESS = 300
@@ -93,6 +93,11 @@ class Look:
         self.follows = False
         self.shared = False
         self.begin = begin
+
+    @property
+    def ended(self) -> int:
+        """How many it has shown to be at their end."""
+        return len(self.seen.generated) + len(self.seen.failed)
 
     def at(self, pairs: Sequence[Pair], *, within: float = 0.0) -> list[Pair]:
         """Look at all of them, and record what was seen. Returns those of which there is nothing to

@@ -24,6 +24,9 @@ AT_ONCE = 200
 locks some in two statements of one transaction waits crosswise with whoever renews their leases.
 """
 
+SAMPLES = 10
+"""So many durations are learned from one look."""
+
 Pair = tuple[Video, Attempt]
 Found = TypeVar("Found")
 
@@ -43,9 +46,11 @@ class Sighting:
     missing: list[Pair] = field(default_factory=list)
     unseen: list[Pair] = field(default_factory=list)
     late: list[Pair] = field(default_factory=list)
+    accepted: dict[str, datetime | None] = field(default_factory=dict)
 
     def among(self, pairs: Sequence[Pair]) -> None:
         """These were to be looked at: what was not seen of them is `unseen`."""
+        self.accepted = {video.id: attempt.accepted_at for video, attempt in pairs}
         seen = {item.id for item in self.running} | {item.id for item in self.generated}
         seen |= {video.id for (video, _), _ in self.failed}
         seen |= {video.id for video, _ in self.missing}
@@ -106,19 +111,25 @@ class Sighting:
                 polling.snooze(connection, ids, token=self.token, due_in=wait, failed=True)
 
     def _observe(self, stored: Sequence[Video]) -> None:
-        """Learn how long such videos take; a sample now and then is enough. Any of them: the first
-        ones have been at work the longest.
+        """Learn how long such videos take; some now and then are enough. Any: the first ones have
+        been at work the longest.
         """
         if not stored:
             return
-        video = stored[int(self.ctx.dice() * len(stored))]
+        dice = self.ctx.dice()
+        video = stored[int(dice * len(stored))]
         name, account, kind = video.provider, video.account, looks.kind_of_work(video)
         if not self.ctx.limits.once(f"observed:{name}:{kind}", 1.0):
             return
-        with self.ctx.database.statement() as connection:
-            attempt = attempts.accepted_of(connection, video.id)
-            if attempt is not None and attempt.accepted_at and attempt.ended_at:
-                took = (attempt.ended_at - attempt.accepted_at).total_seconds()
+        alike = [video for video in stored if looks.kind_of_work(video) == kind]
+        step = -(-len(alike) // SAMPLES)
+        took = [
+            (one.updated_at - since).total_seconds()
+            for one in alike[int(dice * step) :: step]
+            if (since := self.accepted.get(one.id)) is not None
+        ]
+        if took:
+            with self.ctx.database.statement() as connection:
                 providers.observe(connection, name, account, kind, took)
 
     def _fail(self, video: Video, attempt: Attempt, found: ProviderVideo) -> None:

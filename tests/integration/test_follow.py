@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import dispatch, endings, looks
+from orchestrator import dispatch, endings, looks, policies
 from orchestrator.crew import Crew
 from orchestrator.db import polling, providers
 from orchestrator.dispatch import FOLLOW_FROM
@@ -363,7 +363,7 @@ def test_first_look_comes_at_half_the_usual_duration(make_rig: MakeRig) -> None:
     account = (rig.provider.name, rig.provider.account)
     with rig.ctx.database.transaction() as connection:
         for _ in range(ENOUGH_DURATIONS):
-            providers.observe(connection, *account, looks.kind_of_work(early), 40.0)
+            providers.observe(connection, *account, looks.kind_of_work(early), [40.0])
 
     late = rig.submitted("late")
 
@@ -383,6 +383,73 @@ def test_follow_delay_is_short_where_a_page_shows_much(
 ) -> None:
     """Half the minimum at best, the minimum where most of what is listed is known already."""
     assert seconds == follow_delay(10, listed, watched)
+
+
+@pytest.mark.parametrize(
+    ("listed", "ended", "seconds"),
+    [
+        pytest.param(8000, 40.0, 2, id="a call for each that ends"),
+        pytest.param(8000, 400.0, 1, id="many end"),
+        pytest.param(8000, 0.0, 8, id="ten calls a second are free"),
+        pytest.param(8000, None, 1, id="not known yet"),
+        pytest.param(100, 0.0, 1, id="a short list"),
+    ],
+)
+def test_long_lists_are_looked_through_more_seldom(
+    listed: int, ended: float | None, seconds: float
+) -> None:
+    """What a list costs follows how many end, not how many are at work."""
+    assert seconds == follow_delay(2, listed, listed, ended=ended)
+
+
+def test_follow_waits_longer_where_nothing_ends(
+    quick: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the second look on it is known how many end, and nobody waits for more than 15 s."""
+    monkeypatch.setattr(policies, "FREE_CALLS", 1e-3)
+    videos = running(quick, 4)
+    pauses: list[float] = []
+    monkeypatch.setattr(Crew, "pause", lambda _, seconds: pauses.append(seconds))
+    on_look(quick, lambda: None, lambda: None, finish(quick, *videos))
+
+    go(quick)
+
+    assert [0, 15] == [round(pause) for pause in pauses]
+
+
+def test_follow_keeps_videos_whose_provider_wants_seconds_between_looks(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the next round, and nothing is written for them in between."""
+    rig = make_rig(poll_min_seconds=10)
+    video, *others = running(rig, 4)
+    pauses: list[float] = []
+    versions: list[str] = []
+    monkeypatch.setattr(Crew, "pause", lambda _, seconds: pauses.append(seconds))
+
+    def note() -> None:
+        versions.append(rig.sql("select xmin::text from videos where id = :id", id=video.id))
+
+    on_look(rig, note, note, note, finish(rig, video, *others))
+
+    go(rig)
+
+    assert [5, 5, 5] == [round(pause) for pause in pauses]
+    assert 1 == len(set(versions))
+
+
+def test_follow_waits_for_nobody_where_many_accounts_are_followed(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that waits for the next look at one account is none for the others."""
+    monkeypatch.setattr(follow, "FEW", 0)
+    rig = make_rig(poll_min_seconds=10)
+    videos = running(rig, 4)
+
+    go(rig)
+
+    assert 1 == rig.upstream.count("walk")
+    assert [None] * 4 == [rig.video(video).lease_token for video in videos]
 
 
 def test_claim_due_takes_only_the_account_that_is_asked_for(quick: Rig) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
 from orchestrator import endings, pauses
+from orchestrator.db import providers
 from orchestrator.errors import (
     ProviderAmbiguous,
     ProviderBusy,
@@ -17,9 +19,10 @@ from orchestrator.errors import (
     ProviderMissing,
     ProviderTransient,
 )
+from orchestrator.policies import OBSERVED_DURATIONS
 from orchestrator.providers import ProviderVideo, Walk
 from orchestrator.records import Video
-from orchestrator.steps import poll
+from orchestrator.steps import poll, sighting
 from tests.core import race
 from tests.rig import ANN, MakeRig, Rig, make_catalog
 
@@ -550,7 +553,31 @@ def test_durations_are_learnt_from_any_of_those_that_are_done(rig: Rig) -> None:
 
     state = rig.state()
     assert state is not None
-    assert 20 <= state.durations["sora-2 4"][0] < 23
+    assert [120, 120, 20, 20, 20] == [round(took, -1) for took in state.durations["sora-2 4"]]
+
+
+def test_durations_are_learnt_from_some_where_many_are_done(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From one end of them to the other, and no more than are wanted; the last are kept."""
+    monkeypatch.setattr(sighting, "SAMPLES", 3)
+    videos = []
+    for n in range(6):
+        videos.append(rig.submitted(f"kite {n}"))
+        rig.pass_time(10)
+    for video in videos:
+        rig.upstream.becomes(rig.upstream_id(video), "completed")
+    account = (rig.provider.name, rig.provider.account)
+    with rig.ctx.database.transaction() as connection:
+        providers.observe(connection, *account, "sora-2 4", [1.0] * (OBSERVED_DURATIONS - 1))
+
+    rig.look(*videos)
+
+    state = rig.state()
+    assert state is not None
+    learnt = [round(took, -1) for took in state.durations["sora-2 4"]]
+    assert OBSERVED_DURATIONS == len(learnt)
+    assert [20, 20] == [abs(a - b) for a, b in pairwise(learnt[-3:])]
 
 
 def test_durations_are_learnt_from_finished_videos(rig: Rig) -> None:

@@ -23,15 +23,18 @@ def make_due(
 ) -> tuple[str, bool] | None:
     """Let the next look at the provider's video be due now. Returns our video's id and whether it
     is still ours to poll (else its attempt is watched); None: nobody here knows it.
+
+    Whoever holds the video for a look loses it, since that look may be over, or wait for its next
+    round: what it would write asks for its lease, and one look too many costs one call.
     """
     row = connection.execute(
         text(
             """
             with a as (select video_id, n, detached from attempts where provider = :provider
                          and account = :account and canonical_id = :canonical_id),
-            polled as (update videos v set due_at = now(), rung_at = now() from a
-              where v.id = a.video_id and not a.detached and v.step = 'poll'
-                and v.due_at > now() and v.lease_token is null),
+            polled as (update videos v set due_at = least(v.due_at, now()), rung_at = now(),
+                lease_token = null, lease_until = null from a
+              where v.id = a.video_id and not a.detached and v.step = 'poll'),
             watched as (update attempts t set due_at = now() from a
               where t.video_id = a.video_id and t.n = a.n and a.detached
                 and t.ended_at is null and t.due_at > now() and t.lease_token is null)

@@ -16,9 +16,10 @@ from api import create_app
 from orchestrator import housekeeping, signatures
 from orchestrator.catalog import Catalog, single_provider_catalog
 from orchestrator.context import Context
-from orchestrator.db import receipts
+from orchestrator.db import polling, receipts
 from orchestrator.errors import ProviderAmbiguous
 from orchestrator.providers import CreateRequest, ProviderVideo
+from orchestrator.steps import poll
 from tests.api_client import ApiClient, client
 from tests.rig import Rig
 
@@ -85,6 +86,24 @@ def test_video_is_looked_at_when_its_provider_tells(rig: Rig, api: ApiClient, at
     assert 1 == due(rig, "videos")
     assert ("poll", [video.id]) == rig.rings[-1]
     assert "in_progress" == rig.video(video).status
+
+
+def test_video_is_looked_at_although_somebody_holds_it(rig: Rig, api: ApiClient) -> None:
+    """Whoever follows the account sees it some seconds later only, and then has no say any more."""
+    video = rig.submitted()
+    rig.due(video)
+    with rig.ctx.database.transaction() as connection:
+        polling.claim(connection, [video.id], "poll", token="follower", lease=60)
+    rig.upstream.becomes(rig.upstream_id(video), "completed")
+
+    send(api, rig.upstream_id(video))
+    poll.poll(rig.ctx, [video.id])
+    with rig.ctx.database.transaction() as connection:
+        polling.snooze(connection, [video.id], token="follower", due_in=600)
+
+    after = rig.video(video)
+    assert ("store", None) == (after.step, after.lease_token)
+    assert 1 == due(rig, "videos")
 
 
 def test_message_is_taken_when_another_library_has_signed_it(rig: Rig, api: ApiClient) -> None:

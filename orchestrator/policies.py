@@ -7,8 +7,8 @@ from statistics import median
 
 from orchestrator.lifecycle import Status
 
-FREE_CALLS = 10.0
-"""So many calls a second a list may always cost."""
+FREE_CALLS = 30.0
+"""So many calls a second a list may always cost: when the first of many thousands end, few do."""
 POLL_CEILING = 15.0
 PICTURE_WAITS = (60.0, 300.0, 1200.0)
 """Seconds after which pictures that could not be fetched are tried again."""

@@ -390,7 +390,7 @@ def test_follow_delay_is_short_where_a_page_shows_much(
     [
         pytest.param(8000, 40.0, 2, id="a call for each that ends"),
         pytest.param(8000, 400.0, 1, id="many end"),
-        pytest.param(8000, 0.0, 8, id="ten calls a second are free"),
+        pytest.param(9000, 0.0, 3, id="thirty calls a second are free"),
         pytest.param(8000, None, 1, id="not known yet"),
         pytest.param(100, 0.0, 1, id="a short list"),
     ],

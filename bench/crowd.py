@@ -20,8 +20,11 @@ FEW, MANY = "orchestrator, 10,000 at work", "orchestrator, 100,000 at work"
 _SHORT_FEW, _SHORT_MANY = "orchestrator, 500 at work", "orchestrator, 5,000 at work"
 _MEAN_SECONDS = 200.0
 """How long one of the few takes; one of the many takes ten times as long."""
-_WARMUP_SECONDS, _SHORT_WARMUP_SECONDS = 120.0, 30.0
-"""So long it takes to claim all at once, and to learn how long they take."""
+_WARMUP_SECONDS = 30.0
+_LONG_WARMUP_SECONDS = 120.0
+"""So long it takes to claim 100,000 at once, and to learn how long they take. The few would have
+come to their end meanwhile.
+"""
 # As they lie there once they have been looked at. What they were asked for is a document of the
 # provider's numbers.
 _BEGUN = """
@@ -55,7 +58,7 @@ def _run(stage: Stage, scale: Scale, number: int, mean: float) -> Metrics:
     queues = [WITHOUT_STORE, "store"]
     with running(stage, scale, queues=queues, durations=durations, begun=number) as stack:
         _begin(stack, [age for age, _ in begun(number, *durations)])
-        time.sleep(_WARMUP_SECONDS if scale.full else _SHORT_WARMUP_SECONDS)
+        time.sleep(_LONG_WARMUP_SECONDS if number > 10_000 else _WARMUP_SECONDS)
         watch = Watch(stack)
         before, cpu, since = stack.seen()["calls"], _cpu(stack), time.time()
         with watch:

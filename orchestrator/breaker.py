@@ -9,12 +9,15 @@ SECONDS = 1.0
 
 
 class Breaker:
-    """Open for `SECONDS` after each failure. A service that hangs then costs one caller its
+    """Open for some seconds after each failure. A service that hangs then costs one caller its
     timeout, not every caller every time. `monotonic` is a clock in seconds.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, monotonic: Callable[[], float] = time.monotonic, *, seconds: float = SECONDS
+    ):
         self._monotonic = monotonic
+        self._seconds = seconds
         self._open_until = 0.0
 
     @property
@@ -24,4 +27,4 @@ class Breaker:
 
     def trip(self) -> None:
         """It has just failed."""
-        self._open_until = self._monotonic() + SECONDS
+        self._open_until = self._monotonic() + self._seconds

@@ -6,17 +6,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any, TypeVar
 
 import redis
 
+from orchestrator.breaker import Breaker
 from orchestrator.redis_client import open_client
 
 _LOCAL_MAX = 10_000
 _AWAY_SECONDS = 5.0
 _WINDOW = 60.0
+
+Answer = TypeVar("Answer")
 
 # A token bucket in one number (GCRA): when all that was taken will be given back. Redis' own clock,
 # so that processes need not agree on the time. KEYS: the bucket. ARGV: microseconds that a request
@@ -60,7 +63,7 @@ class Limits:
         self._monotonic = monotonic
         self._local: dict[str, float] = {}
         self._buckets: dict[str, float] = {}
-        self._away_until = 0.0
+        self._fuse = Breaker(monotonic, seconds=_AWAY_SECONDS)
         self._lock = Lock()
         self._take = self._redis.register_script(_TAKE)
 
@@ -81,16 +84,12 @@ class Limits:
         )
 
     def _take_shared(self, name: str, per_minute: int) -> tuple[bool, float] | None:
-        """None: Redis is away, and nobody waits for it twice in a row."""
-        if self._monotonic() < self._away_until:
-            return None
+        """None: Redis is away."""
         arguments = [round(_WINDOW * 1e6 / per_minute), round(_WINDOW * 1e6)]
-        try:
-            allowed, full_after = self._take(keys=[f"sora:rate:{name}"], args=arguments)
-        except redis.RedisError:
-            self._away_until = self._monotonic() + _AWAY_SECONDS
-            return None
-        return bool(allowed), full_after / 1e6
+        found: Any = self._shared(
+            lambda: self._take(keys=[f"sora:rate:{name}"], args=arguments), None
+        )
+        return found and (bool(found[0]), found[1] / 1e6)
 
     def _take_here(self, name: str, per_minute: int) -> tuple[bool, float]:
         now = self._monotonic()
@@ -110,12 +109,10 @@ class Limits:
         """True for the first who asks in `seconds`, false for all others."""
         if not self._first_here(name, seconds):
             return False
-        try:
-            return bool(
-                self._redis.set(f"sora:once:{name}", 1, nx=True, px=max(1, round(seconds * 1000)))
-            )
-        except redis.RedisError:
-            return True
+        wait = max(1, round(seconds * 1000))
+        return self._shared(
+            lambda: bool(self._redis.set(f"sora:once:{name}", 1, nx=True, px=wait)), True
+        )
 
     def lately(self, name: str) -> bool:
         """Whether `once` was asked here so lately that it would say no by itself."""
@@ -125,20 +122,28 @@ class Limits:
         """Keep others from what is called so, for so long unless `let_go` comes first. A hint:
         without Redis nobody hears of it.
         """
-        with suppress(redis.RedisError):
-            self._redis.set(f"sora:held:{name}", 1, px=max(1, round(seconds * 1000)))
+        wait = max(1, round(seconds * 1000))
+        self._shared(lambda: self._redis.set(f"sora:held:{name}", 1, px=wait), None)
 
     def let_go(self, name: str) -> None:
         """End what `hold` began."""
-        with suppress(redis.RedisError):
-            self._redis.delete(f"sora:held:{name}")
+        self._shared(lambda: self._redis.delete(f"sora:held:{name}"), None)
 
     def held(self, name: str) -> bool:
         """Whether somebody holds this."""
+        return self._shared(lambda: bool(self._redis.exists(f"sora:held:{name}")), False)
+
+    def _shared(self, ask: Callable[[], Answer], otherwise: Answer) -> Answer:
+        """What Redis answers; `otherwise` while it is away, for which nobody waits twice in a
+        row.
+        """
+        if self._fuse.is_open:
+            return otherwise
         try:
-            return bool(self._redis.exists(f"sora:held:{name}"))
+            return ask()
         except redis.RedisError:
-            return False
+            self._fuse.trip()
+            return otherwise
 
     def _first_here(self, name: str, seconds: float) -> bool:
         now = self._monotonic()

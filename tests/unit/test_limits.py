@@ -185,3 +185,21 @@ def test_nothing_is_held_when_redis_is_away(clock):
 
     assert not alone.held("follow a")
     alone.let_go("follow a")
+
+
+def test_nobody_waits_twice_in_a_row_for_a_redis_that_is_away(server, clock):
+    """Whatever was asked first, the next ones answer by themselves for five seconds."""
+    here, there = limits(server, clock), limits(server, clock)
+    there.hold("follow a", 60)
+    there.once("poll:1", 60)
+    server.connected = False
+    here.held("follow a")
+    server.connected = True
+
+    alone = (here.held("follow a"), here.once("poll:1", 5))
+    here.hold("follow b", 60)
+    unheard = there.held("follow b")
+    clock.now += 5.1
+
+    assert ((False, True), False) == (alone, unheard)
+    assert (True, False) == (here.held("follow a"), here.once("poll:1", 5))

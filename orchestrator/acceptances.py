@@ -19,14 +19,11 @@ from orchestrator.db.acceptances import Acceptance
 from orchestrator.db.engine import Connection
 from orchestrator.db.transitions import After, Mover
 from orchestrator.errors import DependencyBusy, DependencyDown
-from orchestrator.lifecycle import ACCEPT, ACCEPT_FINISHED, Status, Step
+from orchestrator.lifecycle import ACCEPT, ACCEPT_FINISHED, ALL_BUT_STORED, Status, Step
 from orchestrator.providers import ProviderVideo
 from orchestrator.records import Attempt, ProviderState, Video
 
 log = structlog.get_logger(__name__)
-
-GENERATED = 99
-"""The progress of what the provider has finished and we have not yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +101,13 @@ def _to_store(ctx: Context, connection: Connection, written: Sequence[Acceptance
     return transitions.transition_all(
         connection,
         [
-            Mover(one.id, data={"progress": GENERATED}, values={"cost_actual": one.cost})
+            Mover(one.id, data={"progress": ALL_BUT_STORED}, values={"cost_actual": one.cost})
             for one in finished
         ],
         ACCEPT_FINISHED,
         values={
             "step": Step.STORE,
-            "progress": GENERATED,
+            "progress": ALL_BUT_STORED,
             "due_at": After(0),
             "rung_at": After(0),
             "last_polled_at": After(0),

@@ -161,6 +161,9 @@ LIVE = frozenset({Status.QUEUED, Status.IN_PROGRESS})
 FINISHED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 TERMINAL = FINISHED | {Status.DELETED}
 
+ALL_BUT_STORED = 99
+"""The progress, in percent, of what the provider has finished and we do not have yet."""
+
 OPEN_ATTEMPTS = frozenset({AttemptState.SENT, AttemptState.UNKNOWN})
 """States in which nobody knows yet whether the provider took it; `accepted` is open until it has
 ended.

@@ -11,11 +11,7 @@ from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import attempts, providers, submitting, transitions
 from orchestrator.db.transitions import MINE
-from orchestrator.errors import (
-    OrchestratorError,
-    ProviderBusy,
-    ProviderError,
-)
+from orchestrator.errors import OrchestratorError, ProviderBusy, ProviderError
 from orchestrator.lifecycle import FAIL, QuotaState
 from orchestrator.policies import backoff
 from orchestrator.records import Attempt, Video

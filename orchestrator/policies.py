@@ -9,6 +9,8 @@ from orchestrator.lifecycle import Status
 
 FREE_CALLS = 30.0
 """So many calls a second a list may always cost: when the first of many thousands end, few do."""
+PAGE_SIZE = 100
+"""So many videos a page of a provider's list shows."""
 POLL_CEILING = 15.0
 PICTURE_WAITS = (60.0, 300.0, 1200.0)
 """Seconds after which pictures that could not be fetched are tried again."""
@@ -86,7 +88,7 @@ def follow_delay(minimum: float, listed: int, watched: int, *, ended: float | No
     ended: how many videos end in a second, as far as that is known.
     """
     delay = minimum * min(1.0, max(0.5, listed / max(1, 4 * watched)))
-    return delay if ended is None else max(delay, listed / 100 / max(ended, FREE_CALLS))
+    return delay if ended is None else max(delay, listed / PAGE_SIZE / max(ended, FREE_CALLS))
 
 
 def client_delay(age: float) -> float:

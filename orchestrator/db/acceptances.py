@@ -73,8 +73,7 @@ _WRITE = often(
     update attempts a set state = 'accepted', provider_video_id = h.raw,
       canonical_id = h.canonical, accepted_at = clock_timestamp(),
       ended_at = case when h.expires is not null then clock_timestamp() end,
-      upstream_status = coalesce(h.word, a.upstream_status), cost = coalesce(h.cost, a.cost),
-      content_expires_at = coalesce(h.expires, a.content_expires_at),
+      upstream_status = h.word, cost = h.cost, content_expires_at = h.expires,
       detached = false, due_at = null, lease_token = null, lease_until = null
     from held h where a.video_id = h.video_id and a.n = h.n
     returning a.video_id

@@ -17,6 +17,7 @@ from sqlalchemy.sql.selectable import TextualSelect
 
 from orchestrator.db.prepared import often
 from orchestrator.db.rows import ATTEMPT, VIDEO, pair_query, to_pairs, to_videos, video_query
+from orchestrator.lifecycle import ALL_BUT_STORED
 from orchestrator.records import Attempt, Video
 
 _FREE = "status = 'in_progress' and (lease_until is null or lease_until < now())"
@@ -160,8 +161,8 @@ _GENERATED = often(
         o as (select id from videos where id = any(:ids) order by id for update),
         v as (
           -- Due since the look was: another time would renew the entries of all indexes.
-          update videos u set step = 'store', progress = 99, last_polled_at = now(), rung_at =
-            now(),
+          update videos u set step = 'store', progress = {ALL_BUT_STORED},
+            last_polled_at = now(), rung_at = now(),
             lease_token = null, lease_until = null, failures = 0, missing_since = null,
             updated_at = now(),
             cost_actual = u.cost_actual + g.cost, seq = u.seq + 1
@@ -175,7 +176,8 @@ _GENERATED = often(
           from v where a.video_id = v.id and a.n = v.n),
         told as (
           insert into video_events (video_id, event_type, event_data, seq, user_id)
-          select v.id, 'progress', jsonb_build_object('progress', 99), v.seq, v.user_id from v)
+          select v.id, 'progress', jsonb_build_object('progress', v.progress), v.seq,
+            v.user_id from v)
         select {VIDEO} from v
         """
     )

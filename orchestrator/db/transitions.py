@@ -29,6 +29,7 @@ class After(float):
 
 _SETTABLE = frozenset(column.name for column in videos.columns) - {"id", "status", "seq"}
 _MOMENTS = frozenset(c.name for c in videos.columns if isinstance(c.type, DateTime))
+_SUMS = frozenset({"cost_actual"})
 _SETTLED = dict.fromkeys(
     ("lease_token", "lease_until", "rung_at", "missing_since", "hold_reason"), "null"
 ) | {"updated_at": "now()", "failures": "0"}
@@ -38,8 +39,8 @@ _SETTLED = dict.fromkeys(
 @dataclass(frozen=True, slots=True)
 class Mover:
     """One of several videos that make the same move: what its events say besides from and to, the
-    columns in which it differs from the others (times in seconds from now, `cost_actual` as what is
-    added to it), and the lease that a guard may ask for.
+    columns in which it differs from the others (times in seconds from now, sums as what is added),
+    and the lease that a guard may ask for.
     """
 
     video_id: str
@@ -150,14 +151,13 @@ def _own_assignments(
         raise KeyError(sorted(unknown))
     for name in names:
         bound[f"own_{name}"] = [mover.values[name] for mover in movers]
-    return {
-        name: f"now() + make_interval(secs => e.own_{name})"
-        if name in _MOMENTS
-        else f"v.{name} + e.own_{name}"
-        if name == "cost_actual"
-        else f"e.own_{name}"
-        for name in names
-    }
+    return {name: _own_value(name) for name in names}
+
+
+def _own_value(name: str) -> str:
+    if name in _MOMENTS:
+        return f"now() + make_interval(secs => e.own_{name})"
+    return f"v.{name} + e.own_{name}" if name in _SUMS else f"e.own_{name}"
 
 
 @cache

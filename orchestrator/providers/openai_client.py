@@ -24,6 +24,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from orchestrator.catalog import Provider
 from orchestrator.errors import ProviderError, Unsupported
+from orchestrator.policies import PAGE_SIZE
 from orchestrator.providers import content, refusals, replies, requests, transport
 from orchestrator.providers.content import Download
 from orchestrator.providers.probing import probe
@@ -31,7 +32,7 @@ from orchestrator.providers.protocol import CreateRequest, Probe, ProviderVideo,
 from orchestrator.providers.replies import Page
 from orchestrator.providers.reply import Reply
 from orchestrator.providers.requests import Submission, video_path
-from orchestrator.providers.walking import PAGE_SIZE, walk
+from orchestrator.providers.walking import walk
 
 T = TypeVar("T")
 

@@ -7,10 +7,9 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from orchestrator.policies import PAGE_SIZE
 from orchestrator.providers.protocol import ProviderVideo, Walk
 from orchestrator.providers.replies import Page
-
-PAGE_SIZE = 100
 
 _DISORDER = timedelta(seconds=5)
 """Neighbours may stand in the wrong order by this much: several machines date one list."""

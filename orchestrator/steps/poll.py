@@ -25,7 +25,7 @@ from orchestrator.errors import (
     ProviderTransient,
     Unsupported,
 )
-from orchestrator.lifecycle import Step
+from orchestrator.lifecycle import ALL_BUT_STORED, Step
 from orchestrator.policies import ENOUGH_DURATIONS, poll_delay
 from orchestrator.providers import ProviderVideo, Walk
 from orchestrator.records import Attempt, ProviderState, Video
@@ -183,8 +183,8 @@ class Look:
             after=begin,
         )
         self.begin = self._before(walk, wanted)
-        self.listed = len(walk.videos)
-        self.shared = self.follows and self.listed <= MUCH * len(pairs)
+        self.listed += len(walk.videos)
+        self.shared = self.follows and len(walk.videos) <= MUCH * len(pairs)
         listed = {found.canonical_id: found for found in walk.videos}
         remaining = []
         for pair in pairs:
@@ -214,7 +214,7 @@ class Look:
                 log.warning("strange_status", video_id=video.id, status=found.raw_status[:100])
             if video.deadline_at is not None and video.deadline_at <= datetime.now(UTC):
                 self.seen.late.append(pair)
-            progress = min(max(found.progress or 0, 0), 98)
+            progress = min(max(found.progress or 0, 0), ALL_BUT_STORED - 1)
             self.seen.running.append(
                 Running(video.id, progress, self._delay(video, attempt, found))
             )

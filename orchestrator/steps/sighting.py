@@ -46,11 +46,11 @@ class Sighting:
     missing: list[Pair] = field(default_factory=list)
     unseen: list[Pair] = field(default_factory=list)
     late: list[Pair] = field(default_factory=list)
-    accepted: dict[str, datetime | None] = field(default_factory=dict)
+    looked_at: Sequence[Pair] = ()
 
     def among(self, pairs: Sequence[Pair]) -> None:
         """These were to be looked at: what was not seen of them is `unseen`."""
-        self.accepted = {video.id: attempt.accepted_at for video, attempt in pairs}
+        self.looked_at = pairs
         seen = {item.id for item in self.running} | {item.id for item in self.generated}
         seen |= {video.id for (video, _), _ in self.failed}
         seen |= {video.id for video, _ in self.missing}
@@ -123,10 +123,11 @@ class Sighting:
             return
         alike = [video for video in stored if looks.kind_of_work(video) == kind]
         step = -(-len(alike) // SAMPLES)
+        since = {video.id: attempt.accepted_at for video, attempt in self.looked_at}
         took = [
-            (one.updated_at - since).total_seconds()
+            (one.updated_at - accepted).total_seconds()
             for one in alike[int(dice * step) :: step]
-            if (since := self.accepted.get(one.id)) is not None
+            if (accepted := since.get(one.id)) is not None
         ]
         if took:
             with self.ctx.database.statement() as connection:

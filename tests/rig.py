@@ -167,6 +167,11 @@ class Rig:
             ids=[video.id for video in wanted],
         )
 
+    def due_in(self, video: Video) -> float:
+        """Seconds from now until its step is due."""
+        statement = "select extract(epoch from due_at - now()) from videos where id = :id"
+        return float(self.sql(statement, id=video.id))
+
     def admit(self, *wanted: Video) -> None:
         """Give these videos a slot, whatever the sweep would say."""
         self.sql(

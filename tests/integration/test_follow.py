@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from orchestrator.providers import Walk
 from orchestrator.records import Video
 from orchestrator.rings import Ring
 from orchestrator.steps import follow, poll, sighting
+from tests.clock import Clock
 from tests.rig import ANN, MakeRig, Rig, make_catalog
 
 
@@ -450,6 +452,26 @@ def test_follow_waits_for_nobody_where_many_accounts_are_followed(
 
     assert 1 == rig.upstream.count("walk")
     assert [None] * 4 == [rig.video(video).lease_token for video in videos]
+
+
+@pytest.mark.parametrize(("few", "minimum", "times"), [(follow.FEW, 10, 120), (0, 2, 60)])
+def test_round_ends_after_some_minutes_and_gives_its_videos_back(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch, few: int, minimum: float, times: int
+) -> None:
+    """Ten of them, or one where many accounts are followed; somebody else can go on at once."""
+    clock = Clock()
+    monkeypatch.setattr(follow, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(follow, "FEW", few)
+    monkeypatch.setattr(Crew, "pause", lambda _, seconds: clock.sleep(seconds))
+    rig = make_rig(poll_min_seconds=minimum)
+    videos = running(rig, 4)
+
+    go(rig)
+
+    assert times == rig.upstream.count("walk")
+    assert 4 == rig.sql("select count(*) from videos where lease_token is null and due_at <= now()")
+    assert not rig.ctx.limits.held(looks.followed(rig.provider.name, rig.provider.account))
+    assert {"in_progress"} == {rig.video(video).status for video in videos}
 
 
 def test_claim_due_takes_only_the_account_that_is_asked_for(quick: Rig) -> None:

@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 
 import pytest
 
 from orchestrator import endings, pauses
-from orchestrator.db import providers
 from orchestrator.errors import (
     ProviderAmbiguous,
     ProviderBusy,
@@ -19,19 +17,11 @@ from orchestrator.errors import (
     ProviderMissing,
     ProviderTransient,
 )
-from orchestrator.policies import OBSERVED_DURATIONS
 from orchestrator.providers import ProviderVideo, Walk
 from orchestrator.records import Video
-from orchestrator.steps import poll, sighting
+from orchestrator.steps import poll
 from tests.core import race
 from tests.rig import ANN, MakeRig, Rig, make_catalog
-
-
-def wait(rig: Rig, video: Video) -> float:
-    """Seconds from now until this video is due."""
-    return float(
-        rig.sql("select extract(epoch from due_at - now()) from videos where id = :id", id=video.id)
-    )
 
 
 def running(rig: Rig, number: int) -> list[Video]:
@@ -357,7 +347,7 @@ def test_bad_look_never_fails_a_video(rig: Rig, error: Exception) -> None:
     for _ in range(20):
         rig.pass_time(400)
         rig.look(video)
-        waits.append(round(wait(rig, video)))
+        waits.append(round(rig.due_in(video)))
 
     after = rig.video(video)
     assert ("in_progress", 20, None) == (after.status, after.failures, after.lease_token)
@@ -376,7 +366,7 @@ def test_429_slows_down_the_whole_account(rig: Rig) -> None:
 
     rig.look(other)
     asked = rig.upstream.count("retrieve")
-    delay = wait(rig, other)
+    delay = rig.due_in(other)
     rig.pass_time(51)
     rig.look(other)
 
@@ -417,7 +407,7 @@ def test_429_to_one_kind_of_look_holds_back_the_others(
     rig.look(video)
 
     assert asked == len(rig.upstream.calls)
-    assert wait(rig, video) > 200
+    assert rig.due_in(video) > 200
 
 
 def test_running_videos_are_seen_while_nothing_is_submitted(rig: Rig) -> None:
@@ -512,88 +502,6 @@ def test_deadline_alone_fails_nothing_while_looks_fail(make_rig: MakeRig, error:
     assert "in_progress" == rig.video(video).status
 
 
-def test_next_look_comes_later_for_older_videos(make_rig: MakeRig) -> None:
-    """First after POLL_MIN_SECONDS, then growing, at most 18 s with the jitter."""
-    rig = make_rig(poll_min_seconds=2.0)
-    video = rig.submitted()
-    first = wait(rig, video)
-    waits = []
-    for _ in range(5):
-        rig.pass_time(10)
-        rig.look(video)
-        waits.append(round(wait(rig, video)))
-
-    assert 1 < first <= 2
-    assert sorted(waits) == waits
-    assert 14 < waits[-1] <= 18
-
-
-def test_next_look_honours_the_providers_hint(rig: Rig) -> None:
-    """`openai-poll-after-ms` is a lower bound."""
-    video = rig.submitted()
-    rig.upstream.becomes("up_1", "in_progress", poll_after=120.0)
-
-    rig.look(video)
-
-    assert 115 < wait(rig, video) <= 120
-
-
-def test_durations_are_learnt_from_any_of_those_that_are_done(rig: Rig) -> None:
-    """The first of a look are those that took the longest: by them all others would be looked at
-    too late.
-    """
-    old = [rig.submitted(f"old {n}") for n in range(2)]
-    rig.pass_time(100)
-    young = [rig.submitted(f"young {n}") for n in range(3)]
-    rig.pass_time(20)
-    for video in (*old, *young):
-        rig.upstream.becomes(rig.upstream_id(video), "completed")
-
-    rig.look(*old, *young)
-
-    state = rig.state()
-    assert state is not None
-    assert [120, 120, 20, 20, 20] == [round(took, -1) for took in state.durations["sora-2 4"]]
-
-
-def test_durations_are_learnt_from_some_where_many_are_done(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """From one end of them to the other, and no more than are wanted; the last are kept."""
-    monkeypatch.setattr(sighting, "SAMPLES", 3)
-    videos = []
-    for n in range(6):
-        videos.append(rig.submitted(f"kite {n}"))
-        rig.pass_time(10)
-    for video in videos:
-        rig.upstream.becomes(rig.upstream_id(video), "completed")
-    account = (rig.provider.name, rig.provider.account)
-    with rig.ctx.database.transaction() as connection:
-        providers.observe(connection, *account, "sora-2 4", [1.0] * (OBSERVED_DURATIONS - 1))
-
-    rig.look(*videos)
-
-    state = rig.state()
-    assert state is not None
-    learnt = [round(took, -1) for took in state.durations["sora-2 4"]]
-    assert OBSERVED_DURATIONS == len(learnt)
-    assert [20, 20] == [abs(a - b) for a, b in pairwise(learnt[-3:])]
-
-
-def test_durations_are_learnt_from_finished_videos(rig: Rig) -> None:
-    """How long such videos take is kept by model and length."""
-    video = rig.submitted(seconds="8")
-    rig.pass_time(42)
-    rig.upstream.becomes("up_1", "completed")
-
-    rig.look(video)
-
-    state = rig.state()
-    assert state is not None
-    assert ["sora-2 8"] == list(state.durations)
-    assert 42 <= state.durations["sora-2 8"][0] < 45
-
-
 def test_poll_snoozes_when_provider_is_configured_no_longer(rig: Rig) -> None:
     """It waits for its configuration to come back, and is not lost."""
     video = rig.submitted()
@@ -603,4 +511,4 @@ def test_poll_snoozes_when_provider_is_configured_no_longer(rig: Rig) -> None:
 
     after = rig.video(video)
     assert ("in_progress", None) == (after.status, after.lease_token)
-    assert wait(rig, video) > 50
+    assert rig.due_in(video) > 50

@@ -195,6 +195,8 @@ class Profile:
 
     def read_status(self, raw: str) -> UpstreamStatus | None:
         """Our word for the server's; None if we do not know it (then it counts as running)."""
+        if (known := self.statuses.get(raw)) is not None:
+            return known
         return self.statuses.get(raw.strip().lower().replace("-", "_").replace(" ", "_"))
 
 

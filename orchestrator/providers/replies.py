@@ -26,6 +26,8 @@ _MODERATION = re.compile(
     re.IGNORECASE,
 )
 _SECONDS_FIELDS = ("seconds", "duration", "duration_seconds")
+_LENGTHS = frozenset(map(str, range(1, 61)))
+"""Plain as they are. Lists of thousands are read every second, and an exact number is slow."""
 _YEAR_3000 = 32_503_680_000
 
 
@@ -58,7 +60,7 @@ def read_video(
 
     fallback_id: the id to assume for a body that is certainly a video's but has none.
     """
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         return None
     raw_id = read_id(body.get("id")) or fallback_id
     status_field = body.get("status")
@@ -192,7 +194,10 @@ def _progress(value: Any) -> int | None:
 def _seconds(body: Mapping[str, Any]) -> str | None:
     """The length as a plain number: "4", 4, 4.0 and `duration: 4.0` are the same."""
     for key in _SECONDS_FIELDS:
-        number = _number(body[key]) if key in body else None
+        value = body.get(key)
+        if type(value) is str and value in _LENGTHS:
+            return value
+        number = _number(value)
         if number is not None and 0 < number < 1_000_000:
             return f"{number.normalize():f}"
     return None
@@ -205,7 +210,7 @@ def _size(value: Any) -> str | None:
 
 def _time(value: Any) -> datetime | None:
     """Unix seconds, milliseconds, or an ISO date."""
-    number = _number(value)
+    number = value if type(value) is int else _number(value)
     if number is not None:
         seconds = float(number) if number < _YEAR_3000 else float(number) / 1000
         return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < _YEAR_3000 else None

@@ -6,7 +6,7 @@ from orchestrator.catalog import Provider
 from orchestrator.context import Context
 from orchestrator.db import providers
 from orchestrator.errors import ProviderBusy
-from orchestrator.policies import ENOUGH_DURATIONS, poll_delay
+from orchestrator.policies import poll_delay, typical_duration
 from orchestrator.records import ProviderState, Video
 
 DETACHED_SECONDS = 86_400.0
@@ -31,10 +31,10 @@ def first_wait(
 ) -> float:
     """The same where it is known how long such videos take: nothing is to be seen before."""
     minimum = first_poll(ctx, provider)
-    observed = state.durations.get(kind_of_work(video), ()) if state else ()
-    if len(observed) < ENOUGH_DURATIONS:
+    typical = typical_duration(state.durations.get(kind_of_work(video), ())) if state else None
+    if typical is None:
         return minimum
-    return poll_delay(0.0, minimum, ctx.dice(), observed=observed)
+    return poll_delay(0.0, minimum, ctx.dice(), typical=typical)
 
 
 def asked_too_often(ctx: Context, provider: Provider, error: ProviderBusy) -> None:

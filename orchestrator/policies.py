@@ -8,7 +8,11 @@ from statistics import median
 from orchestrator.lifecycle import Status
 
 FREE_CALLS = 30.0
-"""So many calls a second a list may always cost: when the first of many thousands end, few do."""
+"""So many calls a second a list may always cost."""
+LOOKS = 60
+"""So often a list may be looked through while one of its videos is made, whatever that costs: where
+most of what it shows is at work, that is less than a call for each.
+"""
 PAGE_SIZE = 100
 """So many videos a page of a provider's list shows."""
 POLL_CEILING = 15.0
@@ -35,22 +39,26 @@ def backoff(base: float, failures: int, dice: float, *, ceiling: float) -> float
     return jittered(min(ceiling, base * 2 ** min(max(failures - 1, 0), 30)), dice)
 
 
+def typical_duration(observed: Sequence[float]) -> float | None:
+    """How long videos take of which some took so long (seconds); None: too few to tell."""
+    return median(observed) if len(observed) >= ENOUGH_DURATIONS else None
+
+
 def poll_delay(
     age: float,
     minimum: float,
     dice: float,
     *,
-    observed: Sequence[float] = (),
+    typical: float | None = None,
     hint: float | None = None,
 ) -> float:
     """Seconds until the next look at a video that has been at work for `age` seconds.
 
-    Until enough durations were observed: `minimum`, then x 1.5 up to 15 s. Then by its age against
-    their median: sparse before half of it, dense around it, sparse again after twice. A hint of
-    the provider is a lower bound.
+    Until it is known how long such videos take: `minimum`, then x 1.5 up to 15 s. Then by its age
+    against that: sparse before half of it, dense around it, sparse again after twice. A hint of the
+    provider is a lower bound.
     """
-    if len(observed) >= ENOUGH_DURATIONS:
-        typical = median(observed)
+    if typical is not None:
         if age < typical / 2:
             wait = max(minimum, typical / 2 - age)
         elif age < typical * 2:
@@ -80,15 +88,16 @@ def circuit_wait(failures: int, dice: float) -> float:
     )
 
 
-def follow_delay(minimum: float, listed: int, watched: int, *, ended: float | None = None) -> float:
+def follow_delay(minimum: float, listed: int, watched: int, *, expected: float = 0.0) -> float:
     """Seconds from one look through a list to the next: as between two looks at one video, or down
-    to half of that where a page of 100 shows at least 50 videos that we want to know about. A long
-    list is looked through more seldom: with a call for each video that ends, or FREE_CALLS.
+    to half of that where a page shows at least half as many videos that we want to know about. More
+    than FREE_CALLS a second are made only as far as the LOOKS need them.
 
-    ended: how many videos end in a second, as far as that is known.
+    expected: seconds that these videos take, as far as that is known.
     """
-    delay = minimum * min(1.0, max(0.5, listed / max(1, 4 * watched)))
-    return delay if ended is None else max(delay, listed / PAGE_SIZE / max(ended, FREE_CALLS))
+    base = minimum * min(1.0, max(0.5, listed / max(1, 4 * watched)))
+    thrifty = listed / PAGE_SIZE / FREE_CALLS
+    return max(base, min(thrifty, expected / LOOKS, POLL_CEILING))
 
 
 def client_delay(age: float) -> float:

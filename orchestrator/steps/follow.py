@@ -15,6 +15,7 @@ from orchestrator.db import polling
 from orchestrator.policies import POLL_CEILING, follow_delay
 from orchestrator.steps.poll import Look
 from orchestrator.steps.sighting import Pair
+from orchestrator.steps.trail import Trail
 
 ROUND_SECONDS, LONG_ROUND_SECONDS = 60.0, 600.0
 """Then another message goes on, perhaps in another process. To give 50,000 videos back and to claim
@@ -56,8 +57,7 @@ class _Round:
         self.provider = provider
         self.token = token
         self.held: dict[str, Pair] = {}
-        self.begin: str | None = None
-        self.began: float | None = None
+        self.trail = Trail()
         self.pause = 0.0
         self.name = looks.followed(provider.name, provider.account)
 
@@ -84,15 +84,13 @@ class _Round:
                 polling.snooze(connection, list(self.held), token=self.token, due_in=0)
 
     def _look(self, began: float, *, patient: bool) -> None:
-        look = Look(self.ctx, self.provider, self.token, self.begin)
+        look = Look(self.ctx, self.provider, self.token, self.trail)
         next_round = min(max(self.pause, look.minimum if patient else 0.0), POLL_CEILING)
         kept = look.at(list(self.held.values()), within=max(SOON_SECONDS, _JITTER * next_round))
-        self.begin = look.begin
         self.held = {pair[0].id: pair for pair in kept}
         if kept:
-            ended = None if self.began is None else look.ended / (began - self.began)
-            pause = follow_delay(look.minimum, look.listed, len(kept), ended=ended)
-            self.began, self.pause = began, min(pause, POLL_CEILING)
+            pause = follow_delay(look.minimum, look.listed, len(kept), expected=look.expected)
+            self.pause = min(pause, POLL_CEILING)
             self.ctx.crew.pause(self.pause - (time.monotonic() - began))
 
     def _let_go_of_lost(self) -> None:

@@ -7,7 +7,7 @@ A bad look says nothing about a video: only what the provider says of it moves i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -26,11 +26,12 @@ from orchestrator.errors import (
     Unsupported,
 )
 from orchestrator.lifecycle import ALL_BUT_STORED, Step
-from orchestrator.policies import ENOUGH_DURATIONS, poll_delay
-from orchestrator.providers import ProviderVideo, Walk
+from orchestrator.policies import poll_delay, typical_duration
+from orchestrator.providers import ProviderVideo
 from orchestrator.records import Attempt, ProviderState, Video
 from orchestrator.results import generated
 from orchestrator.steps.sighting import Pair, Sighting, seconds_until
+from orchestrator.steps.trail import Trail
 
 log = structlog.get_logger(__name__)
 
@@ -41,10 +42,6 @@ MANY = 10
 MAX_PAGES = 5000
 MUCH = 4
 """Where at least every so many-th entry of a list is wanted, one look stands for many."""
-SKIP_LESS = 300
-"""A round of a follower begins so many entries before the newest that the last one wanted: what is
-due next may be a little newer. That one was the earliest of many, so the next is rarely earlier.
-"""
 BAD_ANSWERS = 2
 """One that cannot be read says little of the others; after two the provider is left alone."""
 
@@ -77,11 +74,11 @@ class Look:
     """One look at some videos of one account: asks, and judges the answers.
 
     `minimum`: seconds between two looks at a video. `listed`: how many videos its list has shown,
-    `shared` if it showed many of those that are followed. `begin`: the provider's id after which
-    the walk through the list begins, and then the one after which the next could.
+    `shared` if it showed many of those that are followed. `trail`: where the walk through the list
+    begins.
     """
 
-    def __init__(self, ctx: Context, provider: Provider, token: str, begin: str | None = None):
+    def __init__(self, ctx: Context, provider: Provider, token: str, trail: Trail | None = None):
         self.ctx = ctx
         self.provider = provider
         self.token = token
@@ -92,12 +89,15 @@ class Look:
         self.listed = 0
         self.follows = False
         self.shared = False
-        self.begin = begin
+        self.trail = trail or Trail()
+        self._oldest = 0.0
+        self._typical: dict[str, float | None] = {}
 
     @property
-    def ended(self) -> int:
-        """How many it has shown to be at their end."""
-        return len(self.seen.generated) + len(self.seen.failed)
+    def expected(self) -> float:
+        """Seconds that the quickest of these videos take, or have taken so far if nobody knows."""
+        known = [typical for typical in self._typical.values() if typical is not None]
+        return min(known, default=self._oldest)
 
     def at(self, pairs: Sequence[Pair], *, within: float = 0.0) -> list[Pair]:
         """Look at all of them, and record what was seen. Returns those of which there is nothing to
@@ -163,16 +163,19 @@ class Look:
         """Judge what the list shows; the rest is returned, to be asked for one by one: absence says
         nothing.
         """
-        if self.begin is None:
-            return self._walk_after(None, pairs)
+        if self.trail.begin is None:
+            return self._walk_on(pairs)
         try:
-            remaining = self._walk_after(self.begin, pairs)
+            remaining = self._walk_on(pairs)
         except (ProviderTransient, Unsupported):
-            # Perhaps that one is gone.
+            # Perhaps the mark is gone.
             remaining = list(pairs)
-        return self._walk_after(None, remaining) if len(remaining) >= LIST_FROM else remaining
+        if len(remaining) < LIST_FROM:
+            return remaining
+        self.trail.lost()
+        return self._walk_on(remaining)
 
-    def _walk_after(self, begin: str | None, pairs: Sequence[Pair]) -> list[Pair]:
+    def _walk_on(self, pairs: Sequence[Pair]) -> list[Pair]:
         oldest = min(attempt.accepted_at or attempt.sent_at for _, attempt in pairs)
         wanted = {attempt.canonical_id or "" for _, attempt in pairs}
         walk = self.ctx.pool.get(self.provider).walk(
@@ -180,9 +183,10 @@ class Look:
             # So many calls would show them one by one.
             max_pages=min(MAX_PAGES, len(pairs)),
             wanted=wanted,
-            after=begin,
+            after=self.trail.begin,
         )
-        self.begin = self._before(walk, wanted)
+        if self.provider.profile.list == "paged":
+            self.trail.walked(walk.videos, wanted)
         self.listed += len(walk.videos)
         self.shared = self.follows and len(walk.videos) <= MUCH * len(pairs)
         listed = {found.canonical_id: found for found in walk.videos}
@@ -194,14 +198,6 @@ class Look:
             else:
                 self._judge(pair, found)
         return remaining
-
-    def _before(self, walk: Walk, wanted: Collection[str]) -> str | None:
-        """After which one the next walk may begin; None: at the newest."""
-        if self.provider.profile.list != "paged":
-            return None
-        places = (n for n, found in enumerate(walk.videos) if found.canonical_id in wanted)
-        place = next(places, 0) - SKIP_LESS
-        return walk.videos[place].id if place >= 0 else None
 
     def _judge(self, pair: Pair, found: ProviderVideo) -> None:
         video, attempt = pair
@@ -221,15 +217,18 @@ class Look:
 
     def _delay(self, video: Video, attempt: Attempt, found: ProviderVideo) -> float:
         age = (datetime.now(UTC) - (attempt.accepted_at or attempt.sent_at)).total_seconds()
-        durations = self.state.durations if self.state else {}
-        observed = durations.get(looks.kind_of_work(video), ())
-        if self.shared and len(observed) < ENOUGH_DURATIONS:
+        self._oldest = max(self._oldest, age)
+        typical = self._typical_of(video)
+        if self.shared and typical is None:
             # To look more and more seldom would spare hardly a call: the page shows others, too.
             age = 0.0
         return poll_delay(
-            max(age, 0.0),
-            self.minimum,
-            self.ctx.dice(),
-            observed=observed,
-            hint=found.poll_after,
+            max(age, 0.0), self.minimum, self.ctx.dice(), typical=typical, hint=found.poll_after
         )
+
+    def _typical_of(self, video: Video) -> float | None:
+        kind = looks.kind_of_work(video)
+        if kind not in self._typical:
+            durations = self.state.durations if self.state else {}
+            self._typical[kind] = typical_duration(durations.get(kind, ()))
+        return self._typical[kind]

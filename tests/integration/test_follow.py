@@ -19,7 +19,7 @@ from orchestrator.policies import ENOUGH_DURATIONS, follow_delay
 from orchestrator.providers import Walk
 from orchestrator.records import Video
 from orchestrator.rings import Ring
-from orchestrator.steps import follow, poll, sighting
+from orchestrator.steps import follow, sighting, trail
 from tests.clock import Clock
 from tests.rig import ANN, MakeRig, Rig, make_catalog
 
@@ -249,7 +249,8 @@ def test_sweep_leaves_the_few_due_to_whoever_follows_their_account(quick: Rig) -
 @pytest.fixture
 def deep(make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch) -> Rig:
     """A rig with a paged list, whose walks may skip what is newer than anything wanted."""
-    monkeypatch.setattr(poll, "SKIP_LESS", 1)
+    monkeypatch.setattr(trail, "SKIP_LESS", 1)
+    monkeypatch.setattr(trail, "PAGE_SIZE", 1)
     return make_rig(poll_min_seconds=0.05, catalog=make_catalog(list="paged"))
 
 
@@ -388,35 +389,41 @@ def test_follow_delay_is_short_where_a_page_shows_much(
 
 
 @pytest.mark.parametrize(
-    ("listed", "ended", "seconds"),
+    ("listed", "expected", "seconds"),
     [
-        pytest.param(8000, 40.0, 2, id="a call for each that ends"),
-        pytest.param(8000, 400.0, 1, id="many end"),
-        pytest.param(9000, 0.0, 3, id="thirty calls a second are free"),
-        pytest.param(8000, None, 1, id="not known yet"),
-        pytest.param(100, 0.0, 1, id="a short list"),
+        pytest.param(9000, 600.0, 3, id="thirty calls a second"),
+        pytest.param(9000, 120.0, 2, id="sixty looks at whatever takes so long"),
+        pytest.param(9000, 30.0, 1, id="as between two looks at one video"),
+        pytest.param(90_000, 3600.0, 15, id="never longer"),
+        pytest.param(9000, 0.0, 1, id="all have just begun"),
+        pytest.param(100, 3600.0, 1, id="a short list"),
     ],
 )
 def test_long_lists_are_looked_through_more_seldom(
-    listed: int, ended: float | None, seconds: float
+    listed: int, expected: float, seconds: float
 ) -> None:
-    """What a list costs follows how many end, not how many are at work."""
-    assert seconds == follow_delay(2, listed, listed, ended=ended)
+    """Where videos take long, nobody minds to know a little later, and a look is many calls."""
+    assert seconds == follow_delay(2, listed, listed, expected=expected)
 
 
-def test_follow_waits_longer_where_nothing_ends(
-    quick: Rig, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("durations", "pause"), [([], 10), ([420.0] * ENOUGH_DURATIONS, 7)])
+def test_follow_waits_by_how_long_its_videos_take(
+    quick: Rig, monkeypatch: pytest.MonkeyPatch, durations: list[float], pause: float
 ) -> None:
-    """From the second look on it is known how many end, and nobody waits for more than 15 s."""
+    """As such videos do, or as the oldest has so far where that is not known."""
     monkeypatch.setattr(policies, "FREE_CALLS", 1e-3)
     videos = running(quick, 4)
+    quick.sql("update attempts set accepted_at = accepted_at - interval '600 seconds'")
+    with quick.ctx.database.transaction() as connection:
+        account = (quick.provider.name, quick.provider.account)
+        providers.observe(connection, *account, "sora-2 4", durations)
     pauses: list[float] = []
     monkeypatch.setattr(Crew, "pause", lambda _, seconds: pauses.append(seconds))
-    on_look(quick, lambda: None, lambda: None, finish(quick, *videos))
+    on_look(quick, lambda: None, finish(quick, *videos))
 
     go(quick)
 
-    assert [0, 15] == [round(pause) for pause in pauses]
+    assert [pause] == [round(seconds) for seconds in pauses]
 
 
 def test_follow_keeps_videos_whose_provider_wants_seconds_between_looks(

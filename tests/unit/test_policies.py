@@ -15,6 +15,7 @@ from orchestrator.policies import (
     delivery_wait,
     jittered,
     poll_delay,
+    typical_duration,
 )
 
 EVEN = 0.5  # the roll of the dice that changes nothing
@@ -63,23 +64,26 @@ def test_first_polls_come_at_growing_distances_when_nothing_was_observed():
         (201, 15),  # sparse again
     ],
 )
-def test_polls_follow_the_median_when_enough_durations_were_observed(age, expected):
+def test_polls_follow_what_is_typical_when_that_is_known(age, expected):
     """Sparse before half of the typical time, dense around it, sparse after twice."""
-    assert expected == poll_delay(age, 2, EVEN, observed=[100.0] * ENOUGH_DURATIONS)
+    assert expected == poll_delay(age, 2, EVEN, typical=100.0)
 
 
-def test_polls_ignore_the_median_when_too_few_durations_were_observed():
-    """Nineteen durations prove nothing yet."""
-    few = poll_delay(0, 2, EVEN, observed=[100.0] * (ENOUGH_DURATIONS - 1))
+@pytest.mark.parametrize(
+    ("number", "typical"), [(0, None), (ENOUGH_DURATIONS - 1, None), (ENOUGH_DURATIONS, 100.0)]
+)
+def test_what_is_typical_is_the_median_of_enough(number, typical):
+    """Nineteen durations prove nothing yet, and one that took for ever proves nothing at all."""
+    observed = [100.0] * (number - 1) + [9999.0] * bool(number)
 
-    assert 2 == few
+    assert typical == typical_duration(observed)
 
 
 @pytest.mark.parametrize("age", [0, 40, 90, 250, 10_000])
-@pytest.mark.parametrize("observed", [[], [100.0] * ENOUGH_DURATIONS])
-def test_polls_are_never_denser_than_the_minimum(age, observed):
+@pytest.mark.parametrize("typical", [None, 100.0])
+def test_polls_are_never_denser_than_the_minimum(age, typical):
     """An operator's long POLL_MIN_SECONDS holds at every age, above the ceiling too."""
-    assert poll_delay(age, 40, EVEN, observed=observed) >= 40
+    assert poll_delay(age, 40, EVEN, typical=typical) >= 40
 
 
 def test_a_hint_of_the_provider_is_a_lower_bound():

@@ -210,7 +210,9 @@ def _size(value: Any) -> str | None:
 
 def _time(value: Any) -> datetime | None:
     """Unix seconds, milliseconds, or an ISO date."""
-    number = value if type(value) is int else _number(value)
+    if type(value) is int and 0 < value < _YEAR_3000:
+        return datetime.fromtimestamp(value, UTC)
+    number = _number(value)
     if number is not None:
         seconds = float(number) if number < _YEAR_3000 else float(number) / 1000
         return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < _YEAR_3000 else None

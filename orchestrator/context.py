@@ -75,7 +75,7 @@ class Context:
     meters: Meters = field(default_factory=Meters)
     traces: Traces = field(default_factory=Traces)
     sender: Sender = field(default_factory=Sender)
-    gathering: Gathering = field(default_factory=lambda: Gathering(rest=0.5))
+    gathering: Gathering = field(default_factory=lambda: Gathering(rest=1.0))
     crew: Crew = field(default_factory=Crew)
     dice: Callable[[], float] = field(default=random.random)
 

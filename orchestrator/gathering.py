@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from math import inf
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread
-from time import perf_counter, sleep
+from threading import Event, Lock, Thread
+from time import perf_counter
 from typing import Any, NoReturn, TypeVar
 
 from orchestrator.errors import CommitUnknown, DependencyDown
@@ -32,12 +33,14 @@ class Gathering:
     before; a daemon, since each caller waits for what it asked for.
 
     Those who were answered just now often ask again at once. A lot that does not wait for them has
-    only who came while the last one was in hand: half of all, at nearly the same cost.
+    only who came while the last one was in hand: half of all, at nearly the same cost. One that
+    waits longer than until as many are there again wastes what it waits.
 
     Args:
         patience: seconds after which a caller goes away.
-        rest: which part of the time that a lot of several took the next one waits for company.
-        pause: sleeps for so many seconds.
+        rest: after a lot of several the next one waits for as many, at most for this part of the
+            time that the last one took.
+        wait: waits for an event, for so many seconds at most.
     """
 
     def __init__(
@@ -45,12 +48,14 @@ class Gathering:
         *,
         patience: float = PATIENCE_SECONDS,
         rest: float = 0.0,
-        pause: Callable[[float], object] = sleep,
+        wait: Callable[[Event, float], object] = Event.wait,
     ):
         self.patience = patience
         self._rest = rest
-        self._pause = pause
+        self._wait = wait
         self._tickets: SimpleQueue[Ticket] = SimpleQueue()
+        self._expected: float = inf
+        self._complete = Event()
         self._starting = Lock()
         self._thread: Thread | None = None
 
@@ -77,6 +82,8 @@ class Gathering:
         """
         ticket = Ticket(item, work, done)
         self._tickets.put(ticket)
+        if self._tickets.qsize() >= self._expected:
+            self._complete.set()
         if self._thread is None or not self._thread.is_alive():
             self._start()
         return ticket
@@ -89,11 +96,11 @@ class Gathering:
                 self._thread.start()
 
     def _run(self) -> None:
-        seconds = 0.0
+        last, seconds = 1, 0.0
         while True:
             tickets = [self._tickets.get()]
-            if seconds:
-                self._pause(seconds)
+            if last > 1 and seconds:
+                self._await_company(last - 1, seconds)
             with suppress(Empty):
                 while len(tickets) < _AT_ONCE:
                     tickets.append(self._tickets.get_nowait())
@@ -101,8 +108,16 @@ class Gathering:
             began = perf_counter()
             if lot:
                 _serve(lot)
-            took = perf_counter() - began
-            seconds = min(took * self._rest, _PAUSE_SECONDS) if len(lot) > 1 else 0.0
+            last = len(lot)
+            seconds = min((perf_counter() - began) * self._rest, _PAUSE_SECONDS)
+
+    def _await_company(self, number: int, seconds: float) -> None:
+        self._complete.clear()
+        # First said, then looked: who comes in between has seen it.
+        self._expected = number
+        if self._tickets.qsize() < number:
+            self._wait(self._complete, seconds)
+        self._expected = inf
 
 
 def _serve(lot: Sequence[Ticket]) -> None:

@@ -74,34 +74,59 @@ def test_those_who_come_meanwhile_are_served_together():
 
 
 def test_who_comes_after_a_lot_of_several_waits_a_little_for_the_others():
-    """Those who were answered together and ask again are served together again; who then is alone
-    waits for nobody any more.
+    """Those who were answered together and ask again are served together again, as soon as all of
+    them are there; who then is alone waits for nobody any more.
     """
-    lots, pauses, late = [], [], ["b again"]
+    lots, waits, late = [], [], ["b again", "c again"]
 
-    def pause(seconds):
-        pauses.append(seconds)
+    def wait(complete, seconds):
+        seen = []
         while late:
-            pool.submit(gathering.ask, late.pop(), work)
-            until(lambda: all_waiting(gathering, 1))
+            pool.submit(gathering.ask, late.pop(0), work)
+            until(lambda: all_waiting(gathering, len(seen) + 1))
+            seen.append(complete.is_set() if late else complete.wait(10))
+        waits.append((seconds, seen))
 
     def work(items):
         lots.append(set(items))
         return items
 
-    gathering = Gathering(rest=0.5, pause=pause)
-    with ThreadPoolExecutor(3) as pool:
+    gathering = Gathering(rest=0.5, wait=wait)
+    with ThreadPoolExecutor(5) as pool:
         with busy(gathering) as free:
-            asked = [pool.submit(gathering.ask, who, work) for who in "ab"]
-            until(lambda: all_waiting(gathering, 2))
+            asked = [pool.submit(gathering.ask, who, work) for who in "abc"]
+            until(lambda: all_waiting(gathering, 3))
             free.set()
             asked[0].result()
         for who in ("a again", "a alone", "a still alone"):
             gathering.ask(who, work)
 
-    assert [{"a", "b"}, {"a again", "b again"}, {"a alone"}, {"a still alone"}] == lots
-    assert 2 == len(pauses)
-    assert all(0 < seconds <= 0.01 for seconds in pauses)
+    assert [set("abc"), {"a again", "b again", "c again"}, {"a alone"}, {"a still alone"}] == lots
+    assert [[False, True], []] == [seen for _, seen in waits]
+    assert all(0 < seconds <= 0.01 for seconds, _ in waits)
+
+
+def test_nobody_waits_for_others_who_are_there_already():
+    """As many as the last time came while that was in hand."""
+    waits = []
+    gathering = Gathering(rest=0.5, wait=lambda complete, seconds: waits.append(seconds))
+
+    def work(items):
+        if "a" in items:
+            asked.extend(pool.submit(gathering.ask, who, list) for who in "de")
+            until(lambda: all_waiting(gathering, 2))
+        return items
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = []
+        with busy(gathering) as free:
+            first = [pool.submit(gathering.ask, who, work) for who in "ab"]
+            until(lambda: all_waiting(gathering, 2))
+            free.set()
+            assert ["a", "b"] == [one.result() for one in first]
+        assert ["d", "e"] == [one.result() for one in asked]
+
+    assert [] == waits
 
 
 def test_error_goes_to_all_of_its_lot_and_the_next_lot_goes_well():

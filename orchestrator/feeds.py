@@ -149,7 +149,8 @@ class Feeds:
                 if now - feed.told_at >= _STUCK_SECONDS:
                     feed.end()
                     feed.close()
-            elif now - feed.told_at >= HEARTBEAT_SECONDS - LOOK_SECONDS and not feed.over:
+            # At the look that is nearest to the time: one before it would be half as many again.
+            elif now - feed.told_at >= HEARTBEAT_SECONDS - LOOK_SECONDS / 2 and not feed.over:
                 feed.put((), now)
 
     def check_keys(self, feeds: Iterable[Feed]) -> None:

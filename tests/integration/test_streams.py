@@ -412,14 +412,16 @@ def test_quiet_reader_is_told_that_it_is_connected(ctx):
         return reader.take()
 
     at_first = told()
-    now[0] += feeds.HEARTBEAT_SECONDS
+    now[0] += feeds.HEARTBEAT_SECONDS - feeds.LOOK_SECONDS
+    early = told()
+    now[0] += feeds.LOOK_SECONDS
     later = told()
     now[0] += feeds.HEARTBEAT_SECONDS
     desk.beat([reader])
     now[0] += 60
     desk.beat([reader])
 
-    assert (None, ()) == (at_first, later)
+    assert (None, None, ()) == (at_first, early, later)
     assert (True, 0) == (reader.over, len(desk))
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bench import chart, report, results
 from bench.limits import pace
@@ -44,22 +46,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     seconds = options.seconds or (5.0 if options.full else 3.0)
     scale = Scale(options.rounds, seconds, options.full, options.processes)
     failed = False
-    for name in options.measurements or SHORT:
-        try:
-            with ended_by_signals():
-                result = measure(import_module(f"bench.{name}").MEASUREMENT, scale)
-        except (Skipped, RuntimeError, ConfigurationError) as error:
-            failed = True
-            _say(f"{name} could not be measured: {error}\n")
-        except KeyboardInterrupt:
-            _say("Stopped; what was measured before is kept.")
-            return 130
-        else:
-            failed = failed or any(map(results.is_ours, result.skipped))
-            results.save(result, options.out)
-            _say(report.section(result))
-            _render(options.out)
+    try:
+        with ended_by_signals(), _scratch() as scratch:
+            for name in dict.fromkeys(options.measurements) or SHORT:
+                failed = not _kept(name, scale, scratch / name, options.out) or failed
+    except KeyboardInterrupt:
+        _say("Stopped; what was measured before is kept.")
+        return 130
     return 1 if failed else 0
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for all measurements of a run, removed with the last of them: where a file system
+    looks for room among all that was deleted in the last minutes (ext4 without a journal does),
+    the files of one measurement would cost the next one twice its own.
+    """
+    SCRATCH.mkdir(exist_ok=True)
+    with TemporaryDirectory(prefix="run-", dir=SCRATCH) as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # root runs PostgreSQL as somebody else, who must get through
+        yield folder
+
+
+def _kept(name: str, scale: Scale, folder: Path, out: Path) -> bool:
+    """Measure, and keep and show what came of it; returns whether all of ours was measured."""
+    try:
+        result = measure(import_module(f"bench.{name}").MEASUREMENT, scale, folder)
+    except (Skipped, RuntimeError, ConfigurationError) as error:
+        _say(f"{name} could not be measured: {error}\n")
+        return False
+    results.save(result, out)
+    _say(report.section(result))
+    _render(out)
+    return not any(map(results.is_ours, result.skipped))
 
 
 def _render(folder: Path) -> None:
@@ -72,11 +92,11 @@ def _render(folder: Path) -> None:
     _say(f"Kept in {folder}\n")
 
 
-def measure(measurement: Measurement, scale: Scale) -> Result:
-    """Let the contestants take turns, and see which goals they reach."""
+def measure(measurement: Measurement, scale: Scale, folder: Path) -> Result:
+    """Let the contestants take turns, in a new `folder`, and see which goals they reach."""
     rounds: dict[str, list[Metrics]] = {}
     skipped: dict[str, str] = {}
-    with Stage() as stage:
+    with Stage(folder) as stage:
         machine = describe(stage, pace=pace(stage))
         paced = replace(scale, pace=machine.pace or 1.0)
         with measurement.contestants(stage, paced) as contestants:

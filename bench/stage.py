@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -46,19 +45,14 @@ class Web:
 
 
 class Stage:
-    """Runs its services until the block ends; everything lies in a folder below `scratch` that goes
-    with it.
-    """
+    """Runs its services until the block ends. What they wrote stays in `folder`, which is made."""
 
-    def __init__(self, scratch: Path = SCRATCH) -> None:
-        self._scratch = scratch
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._scratch.mkdir(exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix="run-", dir=self._scratch)
-        self.folder = Path(self._stack.enter_context(folder))
-        self.folder.chmod(0o711)  # root runs PostgreSQL as somebody else, who must get through
+        self.folder.mkdir(mode=0o711)  # root runs PostgreSQL as somebody else, who must get through
         self._postgres = self._stack.enter_context(EmbeddedPostgres(self.folder / "postgres"))
         self.redis_url = self._stack.enter_context(EmbeddedValkey(self.folder / "valkey")).url
         self.generator = Generator(self.folder)

@@ -30,7 +30,7 @@ TRIAL = Scale(rounds=1, seconds=60.0, full=False, processes=1, limit=100)
 @pytest.fixture(scope="module")
 def stage(service_folder: Path) -> Iterator[Stage]:
     """Services as a benchmark has them."""
-    with Stage(service_folder) as stage:
+    with Stage(service_folder / "bench") as stage:
         yield stage
 
 

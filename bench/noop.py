@@ -4,17 +4,17 @@ orchestrator's own work. For `celery -A bench.noop worker`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from bench.movie import MOVIE
 from orchestrator import context
 from orchestrator.catalog import Provider
 from orchestrator.context import Context, ProviderPool
-from orchestrator.providers import CreateRequest, Download, ProviderVideo, VideoProvider, Walk
+from orchestrator.providers import CreateRequest, Download, ProviderVideo, Span, VideoProvider, Walk
 from workers import process
 
 
@@ -29,14 +29,7 @@ class NoopProvider:
         """Done, whatever it is."""
         return ProviderVideo(provider_video_id, provider_video_id, "completed", "completed")
 
-    def walk(
-        self,
-        *,
-        until: datetime,
-        max_pages: int,
-        wanted: Collection[str] = (),
-        after: str | None = None,
-    ) -> Walk:
+    def walk(self, span: Span) -> Walk:
         """Nothing to see; whoever walks then asks one by one, which costs nothing here."""
         return Walk((), reached=True, server_offset=timedelta(0))
 

@@ -33,7 +33,7 @@ from orchestrator.lifecycle import AttemptState, HoldReason
 from orchestrator.matching import CLOCK_SLACK, Matched, Open, match
 from orchestrator.meters import RECONCILED
 from orchestrator.policies import backoff
-from orchestrator.providers import Walk
+from orchestrator.providers import Span, Walk
 from orchestrator.records import Attempt
 from orchestrator.steps import submit
 
@@ -66,7 +66,7 @@ def reconcile(ctx: Context, name: str, account: str) -> None:
         started = datetime.now(UTC)
         try:
             earliest = min(attempt.sent_at for _, attempt in due)
-            walk = ctx.pool.get(provider).walk(until=earliest - CLOCK_SLACK, max_pages=MAX_PAGES)
+            walk = ctx.pool.get(provider).walk(Span(earliest - CLOCK_SLACK, MAX_PAGES))
         except (ProviderError, Unsupported) as error:
             if isinstance(error, ProviderBusy):
                 looks.asked_too_often(ctx, provider, error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.catalog import Provider
 from orchestrator.errors import ProviderAmbiguous, ProviderMissing
-from orchestrator.providers import CreateRequest, Download, Probe, ProviderVideo, Walk
+from orchestrator.providers import CreateRequest, Download, Probe, ProviderVideo, Span, Walk
 from tests.factories import MOVIE, make_image
 
 Answer = Exception | Callable[..., Any]
@@ -119,18 +119,11 @@ class ScriptedProvider:
         )
         return found
 
-    def walk(
-        self,
-        *,
-        until: datetime,
-        max_pages: int,
-        wanted: Collection[str] = (),
-        after: str | None = None,
-    ) -> Walk:
+    def walk(self, span: Span) -> Walk:
         """See VideoProvider.walk."""
-        self.begun.append(after)
-        walk: Walk = self._answer("walk", until.isoformat(), self.listing)
-        places = [place for place, found in enumerate(walk.videos, 1) if found.id == after]
+        self.begun.append(span.after)
+        walk: Walk = self._answer("walk", span.until.isoformat(), self.listing)
+        places = [place for place, found in enumerate(walk.videos, 1) if found.id == span.after]
         return replace(walk, videos=walk.videos[places[0] :]) if places else walk
 
     def listing(self) -> Walk:

@@ -16,6 +16,7 @@ from orchestrator.providers.protocol import (
     InputReference,
     Probe,
     ProviderVideo,
+    Span,
     VideoProvider,
     Walk,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "InputReference",
     "Probe",
     "ProviderVideo",
+    "Span",
     "VideoProvider",
     "Walk",
     "open_provider",

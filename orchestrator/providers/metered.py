@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from time import perf_counter
 from typing import TypeVar
 
@@ -15,6 +14,7 @@ from orchestrator.providers.protocol import (
     CreateRequest,
     Probe,
     ProviderVideo,
+    Span,
     VideoProvider,
     Walk,
 )
@@ -50,19 +50,9 @@ class MeteredProvider:
         """See `VideoProvider`."""
         return self._counted("retrieve", lambda: self._inner.retrieve(provider_video_id))
 
-    def walk(
-        self,
-        *,
-        until: datetime,
-        max_pages: int,
-        wanted: Collection[str] = (),
-        after: str | None = None,
-    ) -> Walk:
+    def walk(self, span: Span) -> Walk:
         """See `VideoProvider`. All pages are one call here."""
-        return self._counted(
-            "walk",
-            lambda: self._inner.walk(until=until, max_pages=max_pages, wanted=wanted, after=after),
-        )
+        return self._counted("walk", lambda: self._inner.walk(span))
 
     def delete(self, provider_video_id: str) -> None:
         """See `VideoProvider`."""

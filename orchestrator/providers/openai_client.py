@@ -11,7 +11,7 @@ The SDK's own retries are off: a create that it repeats is paid twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ from orchestrator.policies import PAGE_SIZE
 from orchestrator.providers import content, refusals, replies, requests, transport
 from orchestrator.providers.content import Download
 from orchestrator.providers.probing import probe
-from orchestrator.providers.protocol import CreateRequest, Probe, ProviderVideo, Walk
+from orchestrator.providers.protocol import CreateRequest, Probe, ProviderVideo, Span, Walk
 from orchestrator.providers.replies import Page
 from orchestrator.providers.reply import Reply
 from orchestrator.providers.requests import Submission, video_path
@@ -79,25 +79,15 @@ class OpenAIVideos:
         """See `VideoProvider`."""
         return self._reading(lambda: self._retrieve(provider_video_id))
 
-    def walk(
-        self,
-        *,
-        until: datetime,
-        max_pages: int,
-        wanted: Collection[str] = (),
-        after: str | None = None,
-    ) -> Walk:
+    def walk(self, span: Span) -> Walk:
         """See `VideoProvider`."""
         listing = self._provider.profile.list
         if listing == "none":
             raise Unsupported(f"Provider {self._provider.name} has no list of its videos.")
         return walk(
             lambda place: self._reading(lambda: self._page(place)),
-            until=until,
-            max_pages=max_pages,
+            span,
             paged=listing == "paged",
-            wanted=wanted,
-            after=after,
         )
 
     def delete(self, provider_video_id: str) -> None:

@@ -71,12 +71,27 @@ class ProviderVideo:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """How much of a provider's list is to be looked through, from the newest on.
+
+    until: back to this time, by our clock.
+    wanted: canonical ids. Once all of them have been seen the look ends, and is not `reached`.
+    after: an id of the provider's: what is newer is left out.
+    """
+
+    until: datetime
+    max_pages: int
+    wanted: Collection[str] = ()
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Walk:
     """One look at the provider's list.
 
     videos: newest first, as far as the provider dates them.
-    reached: the look goes back past `until` or to the list's end, and every entry was readable:
-        what is not in `videos` was not there. False = inconclusive.
+    reached: the look goes back past the span's `until` or to the list's end, and every entry was
+        readable: what is not in `videos` was not there. False = inconclusive.
     server_offset: the provider's clock minus ours, up to a second too little: `Date` is truncated.
     """
 
@@ -146,19 +161,9 @@ class VideoProvider(Protocol):
         """
         ...
 
-    def walk(
-        self,
-        *,
-        until: datetime,
-        max_pages: int,
-        wanted: Collection[str] = (),
-        after: str | None = None,
-    ) -> Walk:
-        """Look through the list, newest first, back to `until` (our clock), or until all that is
-        `wanted` (canonical ids) has been seen; such a look is not `reached`.
+    def walk(self, span: Span) -> Walk:
+        """Look through a part of the list, newest first.
 
-        Args:
-            after: an id of the provider's: what is newer is left out.
         Raises:
             Unsupported: the profile has no list.
             ProviderBusy, ProviderTransient, ProviderMisconfigured: there is no look to speak of.

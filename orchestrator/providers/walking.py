@@ -3,12 +3,12 @@ video that was paid for, and some servers answer with the same page for ever."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from orchestrator.policies import PAGE_SIZE
-from orchestrator.providers.protocol import ProviderVideo, Walk
+from orchestrator.providers.protocol import ProviderVideo, Span, Walk
 from orchestrator.providers.replies import Page
 
 _DISORDER = timedelta(seconds=5)
@@ -19,37 +19,33 @@ _UNDATED = datetime.min.replace(tzinfo=UTC)
 
 def walk(
     fetch: Callable[[str | None], tuple[Page, timedelta]],
+    span: Span,
     *,
-    until: datetime,
-    max_pages: int,
     paged: bool,
-    wanted: Collection[str] = (),
-    after: str | None = None,
 ) -> Walk:
-    """Fetch pages, from the newest or from what comes `after` an id on, until the list is known
-    back to `until`, or ends, or repeats itself, or all that is `wanted` (canonical ids) has been
-    seen.
+    """Fetch pages until the list is known as far as is asked, or ends, or repeats itself.
 
     fetch: from the id after which the page begins (None = the newest) to the page and the server's
     clock minus ours. paged: whether the profile promises pages; a list that does not say `has_more`
     is whole only where it does not.
     """
     seen: dict[str, ProviderVideo] = {}
-    missing = set(wanted)
+    missing = set(span.wanted)
+    after = span.after
     offset = timedelta(0)
     reached = False
     readable = True
-    for number in range(max_pages):
+    for number in range(span.max_pages):
         page, clock_offset = fetch(after)
         offset = clock_offset if number == 0 else offset
         readable = readable and page.complete
         fresh = [video for video in page.videos if video.id not in seen]
         seen.update((video.id, video) for video in fresh)
-        if _ends(page, paged) or _goes_back_past(page.videos, until + offset):
+        if _ends(page, paged) or _goes_back_past(page.videos, span.until + offset):
             reached = True
             break
         missing.difference_update(video.canonical_id for video in fresh)
-        if not fresh or (wanted and not missing):
+        if not fresh or (span.wanted and not missing):
             break
         after = page.videos[-1].id
     newest_first = sorted(seen.values(), key=lambda v: v.created_at or _UNDATED, reverse=True)

@@ -27,7 +27,7 @@ from orchestrator.errors import (
 )
 from orchestrator.lifecycle import ALL_BUT_STORED, Step
 from orchestrator.policies import poll_delay, typical_duration
-from orchestrator.providers import ProviderVideo
+from orchestrator.providers import ProviderVideo, Span
 from orchestrator.records import Attempt, ProviderState, Video
 from orchestrator.results import generated
 from orchestrator.steps.sighting import Pair, Sighting, seconds_until
@@ -178,13 +178,14 @@ class Look:
     def _walk_on(self, pairs: Sequence[Pair]) -> list[Pair]:
         oldest = min(attempt.accepted_at or attempt.sent_at for _, attempt in pairs)
         wanted = {attempt.canonical_id or "" for _, attempt in pairs}
-        walk = self.ctx.pool.get(self.provider).walk(
+        span = Span(
             until=oldest - timedelta(seconds=60),
             # So many calls would show them one by one.
             max_pages=min(MAX_PAGES, len(pairs)),
             wanted=wanted,
             after=self.trail.begin,
         )
+        walk = self.ctx.pool.get(self.provider).walk(span)
         if self.provider.profile.list == "paged":
             self.trail.walked(walk.videos, wanted)
         self.listed += len(walk.videos)

@@ -26,7 +26,7 @@ from orchestrator.errors import (
     ProviderTransient,
     Unsupported,
 )
-from orchestrator.providers import CreateRequest, InputReference, VideoProvider, open_provider
+from orchestrator.providers import CreateRequest, InputReference, Span, VideoProvider, open_provider
 from orchestrator.sandbox.server import RunningSandbox, running_sandbox
 from tests.clock import Clock
 
@@ -164,7 +164,7 @@ def test_the_list_shows_what_the_profile_echoes(on: Stage) -> None:
     created = on.provider.create(wish())
     other = on.provider.create(wish("a dog", "video_2-1"))
 
-    walk = on.provider.walk(until=datetime.now(UTC) - timedelta(days=400), max_pages=5)
+    walk = on.provider.walk(Span(until=datetime.now(UTC) - timedelta(days=400), max_pages=5))
 
     found = {video.canonical_id: video for video in walk.videos}
     shown = found[created.canonical_id]
@@ -182,7 +182,7 @@ def test_a_long_list_is_walked_to_its_end(on: Stage) -> None:
         pytest.skip("this profile has no list, or too few slots to fill a page")
     ids = {on.provider.create(wish(attempt=f"video_{n}-1")).canonical_id for n in range(103)}
 
-    walk = on.provider.walk(until=datetime.now(UTC) - timedelta(days=400), max_pages=5)
+    walk = on.provider.walk(Span(until=datetime.now(UTC) - timedelta(days=400), max_pages=5))
 
     assert ids == {video.canonical_id for video in walk.videos}
     assert walk.reached

@@ -17,6 +17,7 @@ from orchestrator.errors import (
     ProviderTransient,
     Unsupported,
 )
+from orchestrator.providers import Span
 from tests.contract.adapter_stage import HTTP_NOW, JOB, NOW, client
 from tests.contract.scripted_server import Answer, ScriptedServer
 
@@ -129,7 +130,7 @@ def test_walk_follows_pages_to_the_end(server: ScriptedServer) -> None:
     server.answer(page(listed(1), listed(2, 10), more=True), page(listed(3, 20)))
 
     with client(server.base_url) as provider:
-        walk = provider.walk(until=NOW - timedelta(days=1), max_pages=5)
+        walk = provider.walk(Span(until=NOW - timedelta(days=1), max_pages=5))
 
     assert ["video_1", "video_2", "video_3"] == [video.id for video in walk.videos]
     assert walk.reached
@@ -144,7 +145,7 @@ def test_walk_stops_when_it_is_past_the_asked_time(server: ScriptedServer) -> No
     server.answer(page(listed(1, 10), listed(2, 600), more=True))
 
     with client(server.base_url) as provider:
-        walk = provider.walk(until=NOW - timedelta(seconds=60), max_pages=5)
+        walk = provider.walk(Span(until=NOW - timedelta(seconds=60), max_pages=5))
 
     assert walk.reached
     assert 1 == len(server.said)
@@ -156,7 +157,7 @@ def test_walk_compares_by_the_providers_clock(server: ScriptedServer) -> None:
     server.answer(page(listed(1, 3700), more=True, Date=behind))
 
     with client(server.base_url) as provider:
-        walk = provider.walk(until=NOW - timedelta(seconds=300), max_pages=1)
+        walk = provider.walk(Span(until=NOW - timedelta(seconds=300), max_pages=1))
 
     assert timedelta(hours=-1) == walk.server_offset
     assert not walk.reached
@@ -167,7 +168,7 @@ def test_walk_is_inconclusive_when_the_server_ignores_after(server: ScriptedServ
     server.answer(page(listed(1), listed(2, 5), more=True))
 
     with client(server.base_url) as provider:
-        walk = provider.walk(until=NOW - timedelta(days=1), max_pages=50)
+        walk = provider.walk(Span(until=NOW - timedelta(days=1), max_pages=50))
 
     assert not walk.reached
     assert 2 == len(walk.videos)
@@ -179,7 +180,7 @@ def test_walk_asks_an_unpaged_list_once(server: ScriptedServer) -> None:
     server.answer(page(listed(1), listed(2, 5), more=None))
 
     with client(server.base_url, "trtllm") as provider:
-        walk = provider.walk(until=NOW - timedelta(days=1), max_pages=5)
+        walk = provider.walk(Span(until=NOW - timedelta(days=1), max_pages=5))
 
     assert walk.reached
     assert 1 == len(server.said)
@@ -190,7 +191,7 @@ def test_walk_sends_what_the_profile_needs(server: ScriptedServer) -> None:
     server.answer(page(listed(1)))
 
     with client(server.base_url, "bifrost") as provider:
-        provider.walk(until=NOW, max_pages=1)
+        provider.walk(Span(until=NOW, max_pages=1))
 
     assert "provider=openai" in server.said[0].path
 
@@ -198,7 +199,7 @@ def test_walk_sends_what_the_profile_needs(server: ScriptedServer) -> None:
 def test_walk_is_unsupported_when_the_profile_has_no_list(server: ScriptedServer) -> None:
     """LiteLLM's list is no list."""
     with client(server.base_url, "litellm") as provider, pytest.raises(Unsupported):
-        provider.walk(until=NOW, max_pages=1)
+        provider.walk(Span(until=NOW, max_pages=1))
 
 
 @pytest.mark.parametrize(
@@ -219,7 +220,7 @@ def test_walk_raises_when_there_is_no_list(
     server.answer(answer)
 
     with client(server.base_url) as provider, pytest.raises(ProviderError) as caught:
-        provider.walk(until=NOW, max_pages=1)
+        provider.walk(Span(until=NOW, max_pages=1))
 
     assert kind is type(caught.value)
 

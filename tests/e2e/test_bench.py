@@ -21,7 +21,7 @@ from bench.stage import Stage
 from orchestrator.catalog import single_provider_catalog
 from orchestrator.errors import ProviderMissing
 from orchestrator.local.ports import free_port
-from orchestrator.providers import CreateRequest, open_provider
+from orchestrator.providers import CreateRequest, Span, open_provider
 from tests.served import served
 
 TRIAL = Scale(rounds=1, seconds=60.0, full=False, processes=1, limit=100)
@@ -107,7 +107,7 @@ def test_provider_when_our_own_client_asks() -> None:
         while not answers(f"http://127.0.0.1:{port}/seen"):
             assert process.poll() is None
         created = client.create(wish)
-        listed = client.walk(until=datetime.now(UTC) - timedelta(hours=1), max_pages=1)
+        listed = client.walk(Span(until=datetime.now(UTC) - timedelta(hours=1), max_pages=1))
         with client.download(created.id) as download:
             content = b"".join(download.chunks)
 

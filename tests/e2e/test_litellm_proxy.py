@@ -11,6 +11,7 @@ import pytest
 from orchestrator import endings, holds, submissions
 from orchestrator.catalog import PROFILES
 from orchestrator.errors import ProviderTransient
+from orchestrator.providers import Span
 from orchestrator.records import Caller
 from tests.contract.lifecycle_stage import Stage, Upstream, staged, upstream
 from tests.contract.lifecycle_table import OUTCOMES
@@ -123,7 +124,7 @@ def test_its_list_cannot_be_used(stage: Stage) -> None:
     (provider,) = listed.providers.values()
 
     with pytest.raises(ProviderTransient):
-        stage.ctx.pool.get(provider).walk(until=stage.want().created_at, max_pages=1)
+        stage.ctx.pool.get(provider).walk(Span(until=stage.want().created_at, max_pages=1))
 
 
 def test_a_held_video_is_resolved_each_way(stage: Stage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from orchestrator.providers.protocol import ProviderVideo, Walk
+from orchestrator.providers.protocol import ProviderVideo, Span, Walk
 from orchestrator.providers.replies import Page
 from orchestrator.providers.walking import PAGE_SIZE, walk
 
@@ -37,7 +37,7 @@ class Lists:
         return page, self.offset
 
     def walk(self, *, until: datetime = LONG_AGO, max_pages: int = 10, paged: bool = True) -> Walk:
-        return walk(self, until=until, max_pages=max_pages, paged=paged)
+        return walk(self, Span(until, max_pages), paged=paged)
 
 
 def test_pages_are_followed_to_the_end() -> None:
@@ -55,7 +55,7 @@ def test_a_walk_may_begin_after_an_id() -> None:
     """The first page is the one that comes after it."""
     lists = Lists(page([video(2), video(1)]))
 
-    walk(lists, until=LONG_AGO, max_pages=10, paged=True, after="newer")
+    walk(lists, Span(LONG_AGO, 10, after="newer"), paged=True)
 
     assert ["newer"] == lists.asked
 
